@@ -1,0 +1,233 @@
+//! The index of subscriptions: which sessions and shared groups receive a topic.
+//!
+//! Every filter has its text in one hash table, where a topic finds its exact filter; filters with wildcards are in a
+//! trie besides. Sessions and the journal hold [`FilterId`]s, never texts. Shards read the index together and change
+//! it one at a time; nothing here waits or calls out.
+//!
+//! Invariant: a filter exists exactly as long as it has targets, a group exactly as long as it has members, and
+//! [`Routes::durable_epoch`] moves with every change of a durable target.
+
+mod filters;
+mod groups;
+mod numbers;
+mod target;
+mod targets;
+mod texts;
+mod trie;
+
+use longwire_proto::QoS;
+
+pub use filters::FilterId;
+pub use target::{Receiver, Target, TargetOptions};
+
+use crate::address::{GroupRef, HashKey};
+use filters::Filters;
+use groups::{Group, Groups};
+use trie::Trie;
+
+/// The index of subscriptions.
+#[derive(Debug)]
+pub struct Routes {
+    filters: Filters,
+    wildcards: Trie,
+    groups: Groups,
+    subscriptions: usize,
+    durable_epoch: u64,
+}
+
+impl Routes {
+    /// An empty index. `key` keeps clients from choosing texts whose hashes collide.
+    pub fn new(key: HashKey) -> Self {
+        Routes {
+            filters: Filters::new(key),
+            wildcards: Trie::new(key),
+            groups: Groups::new(key),
+            subscriptions: 0,
+            durable_epoch: 0,
+        }
+    }
+
+    /// Filters that have targets.
+    pub fn len(&self) -> usize {
+        self.filters.len()
+    }
+
+    /// True if there are no filters.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Subscriptions of sessions, their memberships in shared groups included.
+    pub fn subscriptions(&self) -> usize {
+        self.subscriptions
+    }
+
+    /// Moves with every change of a durable target, and only then.
+    pub fn durable_epoch(&self) -> u64 {
+        self.durable_epoch
+    }
+
+    /// The filter with this text, `$share` forms excluded (see [`Routes::find_group`]).
+    pub fn find(&self, filter: &str) -> Option<FilterId> {
+        self.filters.find(filter)
+    }
+
+    /// Text of the filter; `None` if the id is stale.
+    pub fn text(&self, filter: FilterId) -> Option<&str> {
+        self.filters.text(filter)
+    }
+
+    /// The subscription of `receiver` to the filter.
+    pub fn target(&self, filter: FilterId, receiver: Receiver) -> Option<&Target> {
+        self.filters.target(filter, receiver)
+    }
+
+    /// All targets of the filter, none if the id is stale. Their order changes whenever one is removed.
+    pub fn targets(&self, filter: FilterId) -> &[Target] {
+        self.filters.targets(filter)
+    }
+
+    /// True if a target of the filter outlives its connection.
+    pub fn has_durable(&self, filter: FilterId) -> bool {
+        self.filters.has_durable(filter)
+    }
+
+    /// Replaces `found` by every filter that matches the topic name, in no particular order `[MQTT-4.7.3-4]`.
+    pub fn matching(&self, topic: &str, found: &mut Vec<FilterId>) {
+        found.clear();
+        found.extend(self.filters.find(topic));
+        self.wildcards.matching(topic, |number| found.push(self.filters.id(number)));
+    }
+
+    /// Subscribes the target's receiver to the checked filter, or replaces the subscription it has already
+    /// `[MQTT-3.8.4-3]`. Tells the filter, and whether the subscription is new.
+    pub fn subscribe(&mut self, filter: &str, target: Target) -> (FilterId, bool) {
+        let filter = self.filter_or_new(filter);
+        let is_new = self.put(filter, target).is_none();
+        self.subscriptions += usize::from(is_new);
+        (filter, is_new)
+    }
+
+    /// Ends the subscription of `receiver` and returns it `[MQTT-3.10.4-2]`. The filter goes with its last target.
+    pub fn unsubscribe(&mut self, filter: FilterId, receiver: Receiver) -> Option<Target> {
+        let removed = self.take(filter, receiver)?;
+        self.subscriptions -= 1;
+        Some(removed)
+    }
+
+    /// The group called `full`, which is `$share/name/filter`.
+    pub fn find_group(&self, full: &str) -> Option<GroupRef> {
+        self.groups.find(full)
+    }
+
+    /// The group's `$share/name/filter`; `None` if the address is stale.
+    pub fn group_text(&self, group: GroupRef) -> Option<&str> {
+        self.groups.at(group).map(|group| &*group.text)
+    }
+
+    /// The filter behind the group's name; `None` if the address is stale.
+    pub fn group_filter(&self, group: GroupRef) -> Option<FilterId> {
+        self.groups.at(group).map(|group| group.filter)
+    }
+
+    /// Adds one more member to the group called `full`, which is `$share/name/filter`. The first member founds the
+    /// group, at home on the shard `home`, and makes it a target of `filter`. Whoever is a member already must not
+    /// join again.
+    pub fn join(&mut self, full: &str, filter: &str, home: u16, durable: bool) -> GroupRef {
+        let group = self.groups.find(full).unwrap_or_else(|| self.found(full, filter, home));
+        self.count_members(group, |group| {
+            group.members += 1;
+            group.durable_members += u32::from(durable);
+        });
+        self.subscriptions += 1;
+        group
+    }
+
+    /// Takes one member out of the group; `durable` as it was counted before. The last one ends the group: then the
+    /// answer is true, and the address is stale.
+    pub fn leave(&mut self, group: GroupRef, durable: bool) -> bool {
+        if self.groups.at(group).is_none() {
+            return false;
+        }
+        self.count_members(group, |group| {
+            group.members -= 1;
+            group.durable_members -= u32::from(durable);
+        });
+        self.subscriptions -= 1;
+        let ended = self.groups.at(group).filter(|group| group.members == 0).map(|group| group.filter);
+        if let Some(filter) = ended {
+            self.take(filter, Receiver::Group(group));
+            self.groups.remove(group);
+        }
+        ended.is_some()
+    }
+
+    /// One member of the group has become durable, or has ceased to be.
+    pub fn set_member_durable(&mut self, group: GroupRef, durable: bool) {
+        self.count_members(group, |group| {
+            if durable {
+                group.durable_members += 1;
+            } else {
+                group.durable_members -= 1;
+            }
+        });
+    }
+
+    /// Founds a group without members yet.
+    fn found(&mut self, full: &str, filter: &str, home: u16) -> GroupRef {
+        let filter = self.filter_or_new(filter);
+        self.groups.insert(Group { text: full.into(), filter, shard: home, members: 0, durable_members: 0 })
+    }
+
+    /// Changes the numbers of members, and the group's target with them: it is durable while one of them is.
+    fn count_members(&mut self, address: GroupRef, change: impl FnOnce(&mut Group)) {
+        let Some(group) = self.groups.at_mut(address) else { return };
+        change(group);
+        // A member's own QoS is applied when the group hands a message to it.
+        let options = TargetOptions {
+            qos: QoS::ExactlyOnce,
+            no_local: false,
+            retain_as_published: false,
+            durable: group.durable_members > 0,
+        };
+        let filter = group.filter;
+        self.put(filter, Target::new(Receiver::Group(address), options, 0));
+    }
+
+    fn filter_or_new(&mut self, text: &str) -> FilterId {
+        if let Some(filter) = self.filters.find(text) {
+            return filter;
+        }
+        let filter = self.filters.insert(text);
+        if has_wildcard(text) {
+            self.wildcards.insert(text, filter.number());
+        }
+        filter
+    }
+
+    fn put(&mut self, filter: FilterId, target: Target) -> Option<Target> {
+        let replaced = self.filters.put(filter, target);
+        let is_durable = target.is_durable() || replaced.is_some_and(|replaced| replaced.is_durable());
+        if is_durable && replaced != Some(target) {
+            self.durable_epoch += 1;
+        }
+        replaced
+    }
+
+    fn take(&mut self, filter: FilterId, receiver: Receiver) -> Option<Target> {
+        let removed = self.filters.take(filter, receiver)?;
+        self.durable_epoch += u64::from(removed.is_durable());
+        if self.filters.targets(filter).is_empty() {
+            if let Some(text) = self.filters.text(filter).filter(|text| has_wildcard(text)) {
+                self.wildcards.remove(text);
+            }
+            self.filters.remove(filter);
+        }
+        Some(removed)
+    }
+}
+
+/// True if the checked filter has a wildcard, which is then a level of its own `[MQTT-4.7.1-1]`, `[MQTT-4.7.1-2]`.
+fn has_wildcard(filter: &str) -> bool {
+    filter.bytes().any(|byte| matches!(byte, b'+' | b'#'))
+}
