@@ -45,6 +45,52 @@ impl QoS {
     }
 }
 
+/// The type of a control packet, the upper half of its first byte.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // The names are the standard's own; section 2.1.2 of MQTT 5.0.
+pub enum PacketType {
+    Connect = 1,
+    ConnAck = 2,
+    Publish = 3,
+    PubAck = 4,
+    PubRec = 5,
+    PubRel = 6,
+    PubComp = 7,
+    Subscribe = 8,
+    SubAck = 9,
+    Unsubscribe = 10,
+    UnsubAck = 11,
+    PingReq = 12,
+    PingResp = 13,
+    Disconnect = 14,
+    /// 5.0 only.
+    Auth = 15,
+}
+
+impl PacketType {
+    /// The type in the upper half of a packet's first byte; `None` for 0, which is reserved.
+    pub fn from_first_byte(byte: u8) -> Option<PacketType> {
+        Some(match byte >> 4 {
+            1 => PacketType::Connect,
+            2 => PacketType::ConnAck,
+            3 => PacketType::Publish,
+            4 => PacketType::PubAck,
+            5 => PacketType::PubRec,
+            6 => PacketType::PubRel,
+            7 => PacketType::PubComp,
+            8 => PacketType::Subscribe,
+            9 => PacketType::SubAck,
+            10 => PacketType::Unsubscribe,
+            11 => PacketType::UnsubAck,
+            12 => PacketType::PingReq,
+            13 => PacketType::PingResp,
+            14 => PacketType::Disconnect,
+            15 => PacketType::Auth,
+            _ => return None,
+        })
+    }
+}
+
 /// Any control packet.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Packet<'a> {
@@ -353,7 +399,8 @@ impl UnsubscribeFiltersBuf {
 }
 
 fn put_string(buffer: &mut Vec<u8>, text: &str) {
-    let len = u16::try_from(text.len()).expect("a filter is at most 65,535 bytes, which its validation checked");
+    let len =
+        u16::try_from(text.len()).expect("a filter is at most 65,535 bytes, which its validation checked");
     buffer.extend_from_slice(&len.to_be_bytes());
     buffer.extend_from_slice(text.as_bytes());
 }
