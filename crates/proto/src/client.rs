@@ -1,0 +1,399 @@
+//! The client as a state machine: calls and bytes in, bytes and events out; no socket, no clock, no thread.
+//!
+//! One [`Client`] lives through many connections. Its owner opens a transport and says [`Client::connect`],
+//! hands in what arrives by [`Client::receive`], writes what [`Client::swap_output`] gives, calls
+//! [`Client::handle_timeout`] at [`Client::next_deadline`], and drains [`Client::poll_event`] after each of
+//! these. When an [`Event::Closed`] comes out or the transport breaks, it says [`Client::transport_closed`] and
+//! may connect again: the session (messages in flight, their packet ids, subscriptions) goes on from there.
+//!
+//! Invariant: everything bound to one connection lives in `link`, everything that outlives it in [`Session`],
+//! and a connection that is over accepts no input. Time is an argument, in milliseconds of any monotonic clock.
+
+mod alias;
+mod error;
+mod event;
+mod inbound;
+mod link;
+mod outbound;
+mod queue;
+mod request;
+mod settings;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, VecDeque};
+
+use crate::decode::{Receiver, Rules};
+use crate::packet::{PacketId, Publish, SubscribeOptions, Version};
+use crate::property::{Properties, PropertiesBuf, Property};
+use crate::reason::ReasonCode;
+use crate::transfer::{Incoming, Outgoing};
+use crate::{Packet, topic};
+
+pub use error::{AuthenticateError, PublishError, SubscribeError};
+pub use event::{Cause, Connected, Event, Limits, Outcome, Refusal, RequestId};
+pub use queue::Publication;
+pub use settings::{Authentication, Settings, SettingsError, Will};
+
+use link::{Due, Link};
+use queue::{Held, Queue};
+use request::{Request, Requests, Subscriptions, Wish};
+
+/// Bytes of output past which no further publication is encoded until the owner has taken them.
+const OUTPUT_SOFT_MAX: usize = 64 * 1024;
+
+/// An MQTT client without a transport.
+#[derive(Debug)]
+pub struct Client {
+    settings: Settings,
+    /// As set, or as the server assigned it.
+    id: String,
+    phase: Phase,
+    session: Session,
+    output: Vec<u8>,
+    events: VecDeque<Event>,
+    requests_made: u64,
+}
+
+/// ```text
+///            connect            CONNACK 0
+/// Offline ------------> Greeting ------------> Online
+///    ^                      |                     |
+///    |                      | refusal, time-out,  | DISCONNECT either way, silence,
+///    | transport_closed     | violation           | violation
+///    |                      v                     v
+///    +-------------------------- Over <-----------+
+/// ```
+#[derive(Debug)]
+enum Phase {
+    /// No transport.
+    Offline,
+    /// CONNECT is sent; gives up at this time.
+    Greeting { deadline_ms: u64 },
+    /// Accepted.
+    Online(Box<Link>),
+    /// Nothing more is sent or read; the transport is still to be closed.
+    Over,
+}
+
+/// What outlives a connection.
+#[derive(Debug)]
+struct Session {
+    /// An earlier connection of this client made or resumed it.
+    exists: bool,
+    outgoing: Outgoing<Box<Held>>,
+    /// QoS 2 publications whose content the server took; PUBCOMP ends them.
+    released: BTreeMap<PacketId, RequestId>,
+    incoming: Incoming,
+    queue: Queue,
+    requests: Requests,
+    subscriptions: Subscriptions,
+    /// Where the search for a request's packet id goes on.
+    packet_id_tried: PacketId,
+}
+
+/// What [`Client::receive`] made of the bytes.
+#[derive(Debug, PartialEq)]
+pub enum Received<'a> {
+    /// Not a whole packet yet: `needed` bytes are, as far as is known. Nothing is consumed.
+    Incomplete {
+        /// Bytes of the whole packet once known, otherwise at least one more than there are.
+        needed: usize,
+    },
+    /// One packet was handled.
+    Packet {
+        /// Its bytes.
+        consumed: usize,
+    },
+    /// One packet was handled, and it is a message for the owner. Its acknowledgement is in the output already.
+    Message {
+        /// Its bytes.
+        consumed: usize,
+        /// The message, with its topic even where an alias stood for it.
+        message: Publish<'a>,
+    },
+    /// No connection, or none any more: the bytes are of no interest.
+    Closed,
+}
+
+impl Client {
+    /// A client that has no connection yet.
+    ///
+    /// # Errors
+    /// The settings do not make a valid CONNECT.
+    pub fn new(settings: Settings) -> Result<Self, SettingsError> {
+        settings.check()?;
+        Ok(Client {
+            id: settings.client_id.clone(),
+            settings,
+            phase: Phase::Offline,
+            session: Session {
+                exists: false,
+                outgoing: Outgoing::new(),
+                released: BTreeMap::new(),
+                incoming: Incoming::new(),
+                queue: Queue::default(),
+                requests: Requests::default(),
+                subscriptions: Subscriptions::default(),
+                packet_id_tried: PacketId::MAX,
+            },
+            output: Vec::new(),
+            events: VecDeque::new(),
+            requests_made: 0,
+        })
+    }
+
+    /// The settings it was made with.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The client id, as set or as the server assigned it; empty until then.
+    pub fn client_id(&self) -> &str {
+        &self.id
+    }
+
+    /// Whether the server has accepted the present connection.
+    pub fn is_online(&self) -> bool {
+        matches!(self.phase, Phase::Online(_))
+    }
+
+    /// Publications without an outcome: waiting, or in flight.
+    pub fn unfinished_len(&self) -> usize {
+        self.session.queue.len() + self.session.outgoing.len()
+    }
+
+    /// A transport is open: writes CONNECT `[MQTT-3.1.0-1]`. Without effect while another connection is not
+    /// yet said to be closed.
+    pub fn connect(&mut self, now_ms: u64) {
+        if !matches!(self.phase, Phase::Offline) {
+            return;
+        }
+        self.output.clear();
+        self.write_connect();
+        let deadline_ms = now_ms.saturating_add(self.settings.connack_timeout_ms);
+        self.phase = Phase::Greeting { deadline_ms };
+    }
+
+    /// The transport is gone. The session waits for the next one.
+    pub fn transport_closed(&mut self) {
+        self.phase = Phase::Offline;
+        self.output.clear();
+        self.session.requests.forget_sent();
+    }
+
+    /// Bytes to write. They stay until [`Client::swap_output`].
+    pub fn output(&self) -> &[u8] {
+        &self.output
+    }
+
+    /// Exchanges the output with `empty`, an empty buffer to be reused, and encodes what had no room before.
+    pub fn swap_output(&mut self, now_ms: u64, empty: &mut Vec<u8>) {
+        empty.clear();
+        std::mem::swap(&mut self.output, empty);
+        self.pump(now_ms);
+    }
+
+    /// What happened, oldest first.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// When [`Client::handle_timeout`] wants to be called next.
+    pub fn next_deadline(&self) -> Option<u64> {
+        match &self.phase {
+            Phase::Greeting { deadline_ms } => Some(*deadline_ms),
+            Phase::Online(link) => link.keep_alive.deadline_ms(),
+            Phase::Offline | Phase::Over => None,
+        }
+    }
+
+    /// Does what is due: PINGREQ, or giving up a server that is silent.
+    pub fn handle_timeout(&mut self, now_ms: u64) {
+        match &mut self.phase {
+            Phase::Greeting { deadline_ms } if *deadline_ms <= now_ms => self.over(Cause::ConnackTimeout),
+            Phase::Online(link) => match link.keep_alive.due(now_ms) {
+                Due::Nothing => {}
+                Due::Dead => self.over(Cause::ServerSilent),
+                Due::Ping => {
+                    link.keep_alive.pinged(now_ms);
+                    self.write(&Packet::PingReq);
+                }
+            },
+            _ => {}
+        }
+    }
+
+    /// The owner stops reading from the transport, because it cannot keep up, or begins again. Meanwhile the
+    /// server's silence does not count against it; PINGREQs still go out.
+    pub fn hold_reading(&mut self, now_ms: u64, held: bool) {
+        if let Phase::Online(link) = &mut self.phase {
+            link.keep_alive.hold(held, now_ms);
+        }
+    }
+
+    /// Publishes. Offline, or with the window full, the message waits its turn; all messages leave in the order
+    /// of the calls.
+    ///
+    /// # Errors
+    /// The message cannot be sent as it is, or the queue is full.
+    pub fn publish(&mut self, now_ms: u64, publication: &Publication<'_>) -> Result<RequestId, PublishError> {
+        self.check_publication(publication)?;
+        let request = RequestId(self.requests_made);
+        if self.may_send_now(publication.qos) {
+            self.publish_now(now_ms, request, publication)?;
+        } else {
+            if !self.session.queue.admits(
+                publication,
+                self.settings.queue_messages_max,
+                self.settings.queue_bytes_max,
+            ) {
+                return Err(PublishError::QueueFull);
+            }
+            self.session.queue.push_back(Box::new(Held::new(request, publication)));
+        }
+        self.requests_made += 1;
+        Ok(request)
+    }
+
+    /// Subscribes to all filters by one packet. Offline, the request waits; if the connection ends before the
+    /// answer, it is made again.
+    ///
+    /// # Errors
+    /// The request cannot be sent as it is, or too many wait for their answers.
+    pub fn subscribe(
+        &mut self,
+        now_ms: u64,
+        filters: &[(&str, SubscribeOptions)],
+        properties: Properties<'_>,
+    ) -> Result<RequestId, SubscribeError> {
+        for (place, (filter, options)) in filters.iter().enumerate() {
+            topic::check_filter(filter).map_err(|_| SubscribeError::TopicFilter(place))?;
+            if options.no_local && topic::shared(filter).is_some() {
+                return Err(SubscribeError::NoLocalShared(place));
+            }
+            if self.settings.version < Version::V5 && *options != SubscribeOptions::with_qos(options.qos) {
+                return Err(SubscribeError::NeedsVersion5);
+            }
+        }
+        let filters = filters.iter().map(|(filter, options)| (Box::from(*filter), *options)).collect();
+        self.request(now_ms, Wish::Subscribe(filters), properties)
+    }
+
+    /// Unsubscribes from all filters by one packet, like [`Client::subscribe`].
+    ///
+    /// # Errors
+    /// The request cannot be sent as it is, or too many wait for their answers.
+    pub fn unsubscribe(
+        &mut self,
+        now_ms: u64,
+        filters: &[&str],
+        properties: Properties<'_>,
+    ) -> Result<RequestId, SubscribeError> {
+        for (place, filter) in filters.iter().enumerate() {
+            topic::check_filter(filter).map_err(|_| SubscribeError::TopicFilter(place))?;
+        }
+        let filters = filters.iter().map(|filter| Box::from(*filter)).collect();
+        self.request(now_ms, Wish::Unsubscribe(filters), properties)
+    }
+
+    /// Ends the connection properly: DISCONNECT, then nothing more `[MQTT-3.14.4-1]`. With
+    /// [`ReasonCode::DisconnectWithWill`] the server publishes the will; before 5.0 that takes a bare close.
+    /// `properties` are those of DISCONNECT and left out before 5.0; a Session Expiry Interval is left out too if
+    /// CONNECT had none, which would forbid it.
+    pub fn disconnect(&mut self, reason: ReasonCode, properties: Properties<'_>) {
+        if self.is_online() {
+            self.write_disconnect(reason, properties);
+        }
+        if !matches!(self.phase, Phase::Offline) {
+            self.over(Cause::Requested);
+        }
+    }
+
+    /// Answers an [`Event::Challenge`] by AUTH 0x18 `[MQTT-4.12.0-3]`.
+    ///
+    /// # Errors
+    /// Nothing to answer, or the answer is too large.
+    pub fn authenticate(&mut self, now_ms: u64, data: Option<&[u8]>) -> Result<(), AuthenticateError> {
+        let expected = match &self.phase {
+            Phase::Greeting { .. } => true,
+            Phase::Online(link) => link.re_authenticating,
+            Phase::Offline | Phase::Over => false,
+        };
+        if !expected {
+            return Err(AuthenticateError::NotNow);
+        }
+        self.write_auth(now_ms, ReasonCode::ContinueAuthentication, data)
+    }
+
+    /// Begins to authenticate again on a live connection, by AUTH 0x19 `[MQTT-4.12.1-1]`.
+    ///
+    /// # Errors
+    /// There is no connection, one is under way already, or the data is too large.
+    pub fn re_authenticate(&mut self, now_ms: u64, data: Option<&[u8]>) -> Result<(), AuthenticateError> {
+        match &self.phase {
+            Phase::Online(link) if !link.re_authenticating => {}
+            _ => return Err(AuthenticateError::NotNow),
+        }
+        self.write_auth(now_ms, ReasonCode::ReAuthenticate, data)?;
+        if let Phase::Online(link) = &mut self.phase {
+            link.re_authenticating = true;
+        }
+        Ok(())
+    }
+
+    fn request(
+        &mut self,
+        now_ms: u64,
+        wish: Wish,
+        properties: Properties<'_>,
+    ) -> Result<RequestId, SubscribeError> {
+        if self.session.requests.len() >= self.settings.requests_max {
+            return Err(SubscribeError::TooManyRequests);
+        }
+        outbound::check_request_properties(&wish, properties, self.settings.version)?;
+        let mut owned = PropertiesBuf::new();
+        owned.extend_raw(properties);
+        let packet_id = self.free_packet_id().ok_or(SubscribeError::TooManyRequests)?;
+        let id = RequestId(self.requests_made);
+        let request = Request { caller: Some(id), packet_id, properties: owned, wish, sent: false };
+        if request.filters_len() == 0 {
+            return Err(SubscribeError::NoFilter);
+        }
+        self.check_request(&request)?;
+        self.session.requests.push(request);
+        self.requests_made += 1;
+        self.pump(now_ms);
+        Ok(id)
+    }
+
+    /// The rules a decoder has to apply to what the server sends.
+    fn rules(&self) -> Rules {
+        Rules {
+            version: self.settings.version,
+            receiver: Receiver::Client,
+            packet_size_max: self.settings.packet_size_max,
+            strict_text: false,
+        }
+    }
+
+    /// The connection is over: tells the owner, and lets nothing more in or out.
+    fn over(&mut self, cause: Cause) {
+        self.phase = Phase::Over;
+        self.events.push_back(Event::Closed(cause));
+    }
+}
+
+/// Whether a message, published or as a will, may carry this property. Aliases belong to a connection and
+/// identifiers to the server `[MQTT-3.3.4-6]`.
+fn message_may_carry(property: Property<'_>) -> bool {
+    match property {
+        Property::ResponseTopic(response) => topic::check_name(response).is_ok(),
+        Property::PayloadFormatIndicator(_)
+        | Property::MessageExpiryInterval(_)
+        | Property::ContentType(_)
+        | Property::CorrelationData(_)
+        | Property::UserProperty(..) => true,
+        _ => false,
+    }
+}
