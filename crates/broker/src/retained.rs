@@ -160,7 +160,13 @@ fn after_short(topic: &str, wanted: &str, plus_end: Option<usize>) -> Step {
 }
 
 /// The topic's level at `start` is not the `wanted` one, but all levels before it match.
-fn after_other_level(topic: &str, start: usize, wanted: &str, is_last: bool, plus_end: Option<usize>) -> Step {
+fn after_other_level(
+    topic: &str,
+    start: usize,
+    wanted: &str,
+    is_last: bool,
+    plus_end: Option<usize>,
+) -> Step {
     let (matched, rest) = topic.split_at(start);
     if rest < wanted {
         return Step::Jump(format!("{matched}{wanted}"));

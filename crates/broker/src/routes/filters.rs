@@ -96,13 +96,15 @@ impl Filters {
 
     /// Adds a target to a filter, or replaces the one of the same receiver and returns it.
     pub(super) fn put(&mut self, id: FilterId, target: Target) -> Option<Target> {
-        let filter = self.entries.by_slot_mut(id.index).filter(|filter| filter.generation == id.generation)?;
+        let filter =
+            self.entries.by_slot_mut(id.index).filter(|filter| filter.generation == id.generation)?;
         self.lists.put(&mut filter.targets, target)
     }
 
     /// Removes the target of `receiver` and returns it. The filter stays, maybe without any target.
     pub(super) fn take(&mut self, id: FilterId, receiver: Receiver) -> Option<Target> {
-        let filter = self.entries.by_slot_mut(id.index).filter(|filter| filter.generation == id.generation)?;
+        let filter =
+            self.entries.by_slot_mut(id.index).filter(|filter| filter.generation == id.generation)?;
         self.lists.remove(&mut filter.targets, receiver)
     }
 

@@ -30,6 +30,16 @@ const NO_LOCAL: u8 = 1 << 2;
 const RETAIN_AS_PUBLISHED: u8 = 1 << 3;
 const DURABLE: u8 = 1 << 4;
 
+impl Receiver {
+    /// Its home shard.
+    pub fn shard(&self) -> u16 {
+        match self {
+            Receiver::Session(session) => session.shard,
+            Receiver::Group(group) => group.shard,
+        }
+    }
+}
+
 impl TargetOptions {
     /// One byte: QoS, No Local and Retain As Published where SUBSCRIBE has them, above them whether it is durable.
     pub fn to_bits(self) -> u8 {

@@ -191,7 +191,8 @@ impl List {
         let List { targets, positions, .. } = self;
         if targets.len() < targets.capacity() / 4 {
             targets.shrink_to(targets.len() * 2);
-            positions.shrink_to(positions.len() * 2, |position| hash(key, targets[*position as usize].receiver()));
+            positions
+                .shrink_to(positions.len() * 2, |position| hash(key, targets[*position as usize].receiver()));
         }
     }
 }

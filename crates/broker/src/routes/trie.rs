@@ -254,7 +254,9 @@ impl Levels {
         }
         let (number, _) = self.entries.insert(Level { text: self.texts.insert(text), holders: 1 });
         let Levels { key, texts, entries, names } = self;
-        names.insert(key.hash(text.as_bytes()), number, |number| key.hash(level_bytes(entries, texts, number)));
+        names.insert(key.hash(text.as_bytes()), number, |number| {
+            key.hash(level_bytes(entries, texts, number))
+        });
         number
     }
 

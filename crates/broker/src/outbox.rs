@@ -1,0 +1,131 @@
+//! Bytes waiting for one socket, and the pool their buffers come from.
+//!
+//! An idle connection owns no buffer: one is taken when the first packet is written and given back when the socket
+//! has taken everything. How full an outbox is tells how slow its peer is.
+
+/// Largest capacity in bytes of a buffer that goes back to the pool; larger ones are freed.
+const POOLED_CAPACITY_MAX: usize = 64 << 10;
+
+/// Bytes of a new buffer.
+const FIRST_CAPACITY: usize = 1 << 10;
+
+/// Buffers that wait for their next use. One per shard.
+#[derive(Debug)]
+pub struct OutboxPool {
+    free: Vec<Box<Buffer>>,
+    kept_max: usize,
+}
+
+impl OutboxPool {
+    /// A pool that keeps at most `kept_max` free buffers.
+    pub fn new(kept_max: usize) -> Self {
+        OutboxPool { free: Vec::new(), kept_max }
+    }
+
+    fn take(&mut self) -> Box<Buffer> {
+        self.free
+            .pop()
+            .unwrap_or_else(|| Box::new(Buffer { bytes: Vec::with_capacity(FIRST_CAPACITY), sent: 0 }))
+    }
+
+    fn give_back(&mut self, mut buffer: Box<Buffer>) {
+        if self.free.len() < self.kept_max && buffer.bytes.capacity() <= POOLED_CAPACITY_MAX {
+            buffer.bytes.clear();
+            buffer.sent = 0;
+            self.free.push(buffer);
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Buffer {
+    bytes: Vec<u8>,
+    sent: usize,
+}
+
+/// What waits for one socket. One word when nothing does.
+#[derive(Debug, Default)]
+pub struct Outbox(Option<Box<Buffer>>);
+
+impl Outbox {
+    /// Where to append packets.
+    pub fn bytes(&mut self, pool: &mut OutboxPool) -> &mut Vec<u8> {
+        &mut self.0.get_or_insert_with(|| pool.take()).bytes
+    }
+
+    /// What the socket has not taken yet.
+    pub fn pending(&self) -> &[u8] {
+        self.0.as_ref().map_or(&[], |buffer| &buffer.bytes[buffer.sent..])
+    }
+
+    /// Bytes that wait.
+    pub fn len(&self) -> usize {
+        self.0.as_ref().map_or(0, |buffer| buffer.bytes.len() - buffer.sent)
+    }
+
+    /// True if nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The socket took the first `count` bytes.
+    pub fn advance(&mut self, count: usize, pool: &mut OutboxPool) {
+        let Some(buffer) = &mut self.0 else { return };
+        buffer.sent += count;
+        if buffer.sent == buffer.bytes.len() {
+            self.clear(pool);
+        } else if buffer.sent >= POOLED_CAPACITY_MAX {
+            // A slow reader: move the rest down now and then, so that the buffer does not grow with what was sent.
+            buffer.bytes.drain(..buffer.sent);
+            buffer.sent = 0;
+        }
+    }
+
+    /// Throws away what waits.
+    pub fn clear(&mut self, pool: &mut OutboxPool) {
+        if let Some(buffer) = self.0.take() {
+            pool.give_back(buffer);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_outbox_gives_its_buffer_back_when_it_is_drained() {
+        let mut pool = OutboxPool::new(4);
+        let mut outbox = Outbox::default();
+        outbox.bytes(&mut pool).extend_from_slice(b"abcdef");
+        outbox.advance(2, &mut pool);
+        assert_eq!(outbox.pending(), b"cdef");
+        outbox.advance(4, &mut pool);
+        assert!(outbox.is_empty());
+        assert_eq!(pool.free.len(), 1);
+    }
+
+    #[test]
+    fn a_slow_reader_does_not_make_the_buffer_grow_with_what_was_sent() {
+        let mut pool = OutboxPool::new(4);
+        let mut outbox = Outbox::default();
+        for _ in 0..1_000 {
+            outbox.bytes(&mut pool).extend_from_slice(&[7; 4_096]);
+            let drained = outbox.len().min(4_096);
+            if outbox.len() > 4_096 {
+                outbox.advance(drained, &mut pool);
+            }
+        }
+        let buffer = outbox.0.as_ref().unwrap();
+        assert!(buffer.bytes.capacity() < 1 << 20, "capacity {}", buffer.bytes.capacity());
+    }
+
+    #[test]
+    fn large_buffers_are_freed_instead_of_pooled() {
+        let mut pool = OutboxPool::new(4);
+        let mut outbox = Outbox::default();
+        outbox.bytes(&mut pool).extend_from_slice(&vec![0; 1 << 20]);
+        outbox.advance(1 << 20, &mut pool);
+        assert!(pool.free.is_empty());
+    }
+}

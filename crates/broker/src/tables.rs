@@ -1,0 +1,73 @@
+//! What every shard reads: the index of subscriptions and the retained messages.
+//!
+//! A turn takes the read guard of the index at most once for each batch of packets, and gives it up before it waits.
+//! Whoever changes the index does so at once, under the write guard, before the answer leaves: a publication sent by
+//! anybody who saw the SUBACK finds the subscription (B07).
+
+use std::sync::Arc;
+
+use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use crate::address::HashKey;
+use crate::message::Message;
+use crate::retained::Retained;
+use crate::routes::Routes;
+
+/// Shared by all shards of a broker.
+#[derive(Debug)]
+pub struct Tables {
+    routes: RwLock<Routes>,
+    /// Retained messages with the bytes they hold.
+    pub retained: RwLock<RetainedMessages>,
+}
+
+/// Retained messages with the bytes they hold.
+#[derive(Debug, Default)]
+pub struct RetainedMessages {
+    /// By topic.
+    pub topics: Retained<Arc<Message>>,
+    /// Bytes of content.
+    pub bytes: usize,
+}
+
+impl Tables {
+    /// Empty tables; `key` seeds the hash tables, whose keys attackers choose.
+    pub fn new(key: HashKey) -> Self {
+        Tables { routes: RwLock::new(Routes::new(key)), retained: RwLock::default() }
+    }
+
+    /// Subscriptions held.
+    pub fn subscriptions(&self) -> usize {
+        self.routes.read().subscriptions()
+    }
+}
+
+/// The tables during one batch of inputs: keeps the read guard of the index between packets that only read.
+#[derive(Debug)]
+pub struct TablesInTurn<'a> {
+    tables: &'a Tables,
+    routes: Option<RwLockReadGuard<'a, Routes>>,
+}
+
+impl<'a> TablesInTurn<'a> {
+    /// Begins a batch. It must end before the caller waits for anything.
+    pub fn new(tables: &'a Tables) -> Self {
+        TablesInTurn { tables, routes: None }
+    }
+
+    /// The index, to match with.
+    pub(crate) fn routes(&mut self) -> &Routes {
+        self.routes.get_or_insert_with(|| self.tables.routes.read())
+    }
+
+    /// The index, to change it.
+    pub(crate) fn routes_mut(&mut self) -> RwLockWriteGuard<'a, Routes> {
+        self.routes = None;
+        self.tables.routes.write()
+    }
+
+    /// Retained messages.
+    pub(crate) fn retained(&self) -> &'a RwLock<RetainedMessages> {
+        &self.tables.retained
+    }
+}

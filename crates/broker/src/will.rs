@@ -1,0 +1,58 @@
+//! Wills: what a client wants published when it goes without a proper DISCONNECT, and when.
+
+use longwire_proto::QoS;
+use longwire_proto::packet;
+use longwire_proto::property::PropertiesBuf;
+
+use crate::address::SessionRef;
+use crate::link::forwarded;
+use crate::message::{MessageView, Millis, NEVER};
+
+/// The will of one session.
+#[derive(Debug)]
+pub(crate) struct Will {
+    qos: QoS,
+    retain: bool,
+    /// Seconds between the end of the connection and publication; a session's end comes first if it is sooner.
+    pub(crate) delay_secs: u32,
+    expiry_secs: Option<u32>,
+    topic: Box<str>,
+    properties: PropertiesBuf,
+    payload: Box<[u8]>,
+}
+
+impl Will {
+    pub(crate) fn new(will: &packet::Will<'_>) -> Self {
+        let mut scratch = PropertiesBuf::new();
+        let mut properties = PropertiesBuf::new();
+        properties.extend_raw(forwarded(will.properties, &mut scratch));
+        Will {
+            qos: will.qos,
+            retain: will.retain,
+            delay_secs: will.properties.will_delay_interval().unwrap_or(0),
+            expiry_secs: will.properties.message_expiry_interval(),
+            topic: will.topic.into(),
+            properties,
+            payload: will.payload.into(),
+        }
+    }
+
+    /// The will as a publication made now: its expiry counts from here (D13).
+    pub(crate) fn view<'a>(
+        &'a self,
+        publisher: SessionRef,
+        publisher_id: &'a str,
+        now: Millis,
+    ) -> MessageView<'a> {
+        MessageView {
+            publisher,
+            publisher_id,
+            qos: self.qos,
+            retain: self.retain,
+            expires_at: self.expiry_secs.map_or(NEVER, |secs| now + u64::from(secs) * 1_000),
+            topic: &self.topic,
+            properties: self.properties.as_properties(),
+            payload: &self.payload,
+        }
+    }
+}
