@@ -1,4 +1,9 @@
-//! Topic names and filters.
+//! Topic names and filters: what is one, and which filter matches which name.
+//!
+//! Everything works on bytes, without normalization `[MQTT-4.7.3-4]`, and walks a text once from left to right:
+//! a name of 65,535 slashes costs no stack.
+
+use std::fmt;
 
 /// Why a text is not a topic name or filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -9,22 +14,45 @@ pub enum TopicError {
     TooLong,
     /// Contains U+0000 `[MQTT-4.7.3-2]`.
     Nul,
-    /// A wildcard in a name `[MQTT-4.7.1-1]`.
+    /// A wildcard in a name `[MQTT-4.7.0-1]`.
     Wildcard,
-    /// `#` that is not the whole last level `[MQTT-4.7.1-2]`.
+    /// `#` that is not the whole last level `[MQTT-4.7.1-1]`.
     MultiLevel,
-    /// `+` that is not a whole level `[MQTT-4.7.1-3]`.
+    /// `+` that is not a whole level `[MQTT-4.7.1-2]`.
     SingleLevel,
-    /// `$share` without a proper group name and filter `[MQTT-4.8.2-1]` `[MQTT-4.8.2-2]`.
+    /// `$share` without a proper share name and filter `[MQTT-4.8.2-1]` `[MQTT-4.8.2-2]`.
     Share,
 }
+
+impl TopicError {
+    /// The fault as half a sentence.
+    pub fn what(self) -> &'static str {
+        match self {
+            TopicError::Empty => "a topic is empty",
+            TopicError::TooLong => "a topic is longer than 65,535 bytes",
+            TopicError::Nul => "a topic contains U+0000",
+            TopicError::Wildcard => "a topic name contains a wildcard",
+            TopicError::MultiLevel => "'#' is not the whole last level of a filter",
+            TopicError::SingleLevel => "'+' is not a whole level of a filter",
+            TopicError::Share => "a shared filter lacks a proper share name or filter",
+        }
+    }
+}
+
+impl fmt::Display for TopicError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.what())
+    }
+}
+
+impl std::error::Error for TopicError {}
 
 /// The parts of `$share/<group>/<filter>`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shared<'a> {
     /// The share name.
     pub group: &'a str,
-    /// The filter behind it.
+    /// The filter behind it, with which names are matched.
     pub filter: &'a str,
 }
 
@@ -32,34 +60,95 @@ pub struct Shared<'a> {
 ///
 /// # Errors
 /// It is not one.
-pub fn check_name(_name: &str) -> Result<(), TopicError> {
-    todo!()
+pub fn check_name(name: &str) -> Result<(), TopicError> {
+    check_extent(name)?;
+    if has_wildcard(name) { Err(TopicError::Wildcard) } else { Ok(()) }
 }
 
 /// Checks a topic filter, `$share` forms included.
 ///
 /// # Errors
 /// It is not one.
-pub fn check_filter(_filter: &str) -> Result<(), TopicError> {
-    todo!()
+pub fn check_filter(filter: &str) -> Result<(), TopicError> {
+    check_extent(filter)?;
+    let filter = match filter.strip_prefix("$share") {
+        Some(rest) if rest.is_empty() || rest.starts_with('/') => check_share(filter)?.filter,
+        _ => filter,
+    };
+    let mut rest = filter.as_bytes();
+    while let Some(place) = rest.iter().position(|byte| matches!(byte, b'+' | b'#')) {
+        let (before, wildcard_and_after) = rest.split_at(place);
+        let (wildcard, after) = wildcard_and_after.split_at(1);
+        let begins_level = before.last().is_none_or(|&byte| byte == b'/');
+        if wildcard == b"#" {
+            return if begins_level && after.is_empty() { Ok(()) } else { Err(TopicError::MultiLevel) };
+        }
+        if !begins_level || after.first().is_some_and(|&byte| byte != b'/') {
+            return Err(TopicError::SingleLevel);
+        }
+        rest = after;
+    }
+    Ok(())
 }
 
 /// The parts of a shared subscription's filter; `None` for any other. The filter must have been checked.
-pub fn shared(_filter: &str) -> Option<Shared<'_>> {
-    todo!()
+pub fn shared(filter: &str) -> Option<Shared<'_>> {
+    let (group, filter) = filter.strip_prefix("$share/")?.split_once('/')?;
+    Some(Shared { group, filter })
 }
 
-/// Whether a checked filter holds a wildcard.
-pub fn has_wildcard(_filter: &str) -> bool {
-    todo!()
+/// Whether a filter holds a wildcard.
+pub fn has_wildcard(filter: &str) -> bool {
+    filter.bytes().any(|byte| matches!(byte, b'+' | b'#'))
 }
 
-/// Whether a checked filter, without its share prefix, matches a name.
-pub fn matches(_filter: &str, _name: &str) -> bool {
-    todo!()
+/// Whether a checked filter, without its share prefix (see [`shared`]), matches a name.
+///
+/// A filter that begins with a wildcard does not match a name that begins with `$` `[MQTT-4.7.2-1]`.
+pub fn matches(filter: &str, name: &str) -> bool {
+    let (mut filter, mut name) = (filter.as_bytes(), name.as_bytes());
+    if name.first() == Some(&b'$') && matches!(filter.first(), Some(b'+' | b'#')) {
+        return false;
+    }
+    loop {
+        match (filter, name) {
+            ([], _) => return name.is_empty(),
+            ([b'#', ..], _) => return true,
+            ([b'+', rest @ ..], _) => {
+                let level_len = name.iter().position(|&byte| byte == b'/').unwrap_or(name.len());
+                (filter, name) = (rest, &name[level_len..]);
+            }
+            // '#' matches the level above it too.
+            (_, []) => return filter == b"/#",
+            ([wanted, filter_rest @ ..], [found, name_rest @ ..]) => {
+                if wanted != found {
+                    return false;
+                }
+                (filter, name) = (filter_rest, name_rest);
+            }
+        }
+    }
 }
 
 /// The levels of a name or filter, empty ones included.
 pub fn levels(text: &str) -> impl DoubleEndedIterator<Item = &str> + Clone {
     text.split('/')
+}
+
+fn check_extent(text: &str) -> Result<(), TopicError> {
+    if text.is_empty() {
+        Err(TopicError::Empty)
+    } else if text.len() > usize::from(u16::MAX) {
+        Err(TopicError::TooLong)
+    } else if text.bytes().any(|byte| byte == 0) {
+        Err(TopicError::Nul)
+    } else {
+        Ok(())
+    }
+}
+
+fn check_share(filter: &str) -> Result<Shared<'_>, TopicError> {
+    let parts = shared(filter).ok_or(TopicError::Share)?;
+    let proper = !parts.group.is_empty() && !has_wildcard(parts.group) && !parts.filter.is_empty();
+    if proper { Ok(parts) } else { Err(TopicError::Share) }
 }
