@@ -139,6 +139,7 @@ fn what_was_never_committed_may_go_but_leaves_no_hole(open: &OpenLane) {
     let mut lane = open();
     let next = lane.next();
     assert!(next == 2 || next == 4, "part of a block came back: next is {next}");
+    assert_eq!(lane.durable() + 1, next, "what came back could still go");
     assert_eq!(lane.append(b"after", 1).unwrap(), next);
     for position in 1..=next {
         assert!(lane.read(position).unwrap().is_some(), "hole at {position}");

@@ -7,7 +7,8 @@
 //! implementation that completes later is handed a wake-up when it is opened, not through these traits.
 //!
 //! Opening a lane or a table claims it. There is one writer at a time: whoever opens it again takes over what was
-//! durable, and from then on every change through the older handle fails with `Fenced`.
+//! durable, and from then on every change through the older handle fails with `Fenced`. What an opened lane holds is
+//! durable, all of it: recovery never builds on a block that another crash could take away.
 //!
 //! [`contract`] holds the promises as tests that every implementation runs; [`memory`] is the implementation that
 //! forgets when the process ends.
