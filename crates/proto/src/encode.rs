@@ -284,7 +284,11 @@ fn frame(
     let body_at = out.len();
     let written = body(out).and_then(|()| {
         let remaining_len = out.len() - body_at;
-        if remaining_len > REMAINING_LENGTH_MAX { Err(EncodeError::PacketTooLarge) } else { Ok(remaining_len) }
+        if remaining_len > REMAINING_LENGTH_MAX {
+            Err(EncodeError::PacketTooLarge)
+        } else {
+            Ok(remaining_len)
+        }
     });
     match written {
         Ok(remaining_len) => {

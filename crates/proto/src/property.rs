@@ -64,6 +64,12 @@ impl Properties<'static> {
 }
 
 impl<'a> Properties<'a> {
+    /// A set that was checked before, from [`Properties::as_bytes`]. Bytes that were not are no danger: reading stops
+    /// at the first that make no sense.
+    pub fn from_checked(bytes: &'a [u8]) -> Self {
+        Properties { raw: bytes }
+    }
+
     /// Each property, in the order of the wire `[MQTT-3.3.2-18]`.
     pub fn iter(&self) -> impl Iterator<Item = Property<'a>> + Clone + use<'a> {
         let mut items = Items { rest: self.raw };
@@ -398,6 +404,8 @@ pub(crate) struct Row {
     pub(crate) kind: Kind,
     /// Union of [`Holder`] bits.
     pub(crate) holders: u16,
+    /// Those of them that may have it more than once.
+    pub(crate) repeats: u16,
 }
 
 /// What holds a set of properties. PUBLISH and DISCONNECT take some properties from one side only.
@@ -423,51 +431,58 @@ pub(crate) enum Holder {
 const CONNECT: u16 = Holder::Connect as u16;
 const WILL: u16 = Holder::Will as u16;
 const CONNACK: u16 = Holder::ConnAck as u16;
-const PUBLISH: u16 = Holder::ClientPublish as u16 | Holder::ServerPublish as u16;
+const SERVER_PUBLISH: u16 = Holder::ServerPublish as u16;
+const PUBLISH: u16 = Holder::ClientPublish as u16 | SERVER_PUBLISH;
 const ACK: u16 = Holder::Ack as u16;
 const SUBSCRIBE: u16 = Holder::Subscribe as u16;
 const SUBACK: u16 = Holder::SubAck as u16;
 const UNSUBSCRIBE: u16 = Holder::Unsubscribe as u16;
-const DISCONNECT: u16 = Holder::ClientDisconnect as u16 | Holder::ServerDisconnect as u16;
+const CLIENT_DISCONNECT: u16 = Holder::ClientDisconnect as u16;
+const SERVER_DISCONNECT: u16 = Holder::ServerDisconnect as u16;
+const DISCONNECT: u16 = CLIENT_DISCONNECT | SERVER_DISCONNECT;
 const AUTH: u16 = Holder::Auth as u16;
 const ANY: u16 =
     CONNECT | WILL | CONNACK | PUBLISH | ACK | SUBSCRIBE | SUBACK | UNSUBSCRIBE | DISCONNECT | AUTH;
 
-const fn row(id: Id, kind: Kind, holders: u16) -> Row {
-    Row { id, kind, holders }
+const fn once(id: Id, kind: Kind, holders: u16) -> Row {
+    Row { id, kind, holders, repeats: 0 }
+}
+
+const fn repeated(id: Id, kind: Kind, holders: u16, repeats: u16) -> Row {
+    Row { id, kind, holders, repeats }
 }
 
 #[rustfmt::skip] // One line per property, as in the standard's table.
 const TABLE: [Row; 27] = {
     use Kind::*;
     [
-        row(Id::PayloadFormatIndicator, Flag, PUBLISH | WILL),
-        row(Id::MessageExpiryInterval, FourBytes, PUBLISH | WILL),
-        row(Id::ContentType, Text, PUBLISH | WILL),
-        row(Id::ResponseTopic, Text, PUBLISH | WILL),
-        row(Id::CorrelationData, Binary, PUBLISH | WILL),
-        row(Id::SubscriptionIdentifier, VariableByteInteger, Holder::ServerPublish as u16 | SUBSCRIBE),
-        row(Id::SessionExpiryInterval, FourBytes, CONNECT | CONNACK | Holder::ClientDisconnect as u16),
-        row(Id::AssignedClientIdentifier, Text, CONNACK),
-        row(Id::ServerKeepAlive, TwoBytes, CONNACK),
-        row(Id::AuthenticationMethod, Text, CONNECT | CONNACK | AUTH),
-        row(Id::AuthenticationData, Binary, CONNECT | CONNACK | AUTH),
-        row(Id::RequestProblemInformation, Flag, CONNECT),
-        row(Id::WillDelayInterval, FourBytes, WILL),
-        row(Id::RequestResponseInformation, Flag, CONNECT),
-        row(Id::ResponseInformation, Text, CONNACK),
-        row(Id::ServerReference, Text, CONNACK | Holder::ServerDisconnect as u16),
-        row(Id::ReasonString, Text, CONNACK | ACK | SUBACK | DISCONNECT | AUTH),
-        row(Id::ReceiveMaximum, TwoBytes, CONNECT | CONNACK),
-        row(Id::TopicAliasMaximum, TwoBytes, CONNECT | CONNACK),
-        row(Id::TopicAlias, TwoBytes, PUBLISH),
-        row(Id::MaximumQoS, Flag, CONNACK),
-        row(Id::RetainAvailable, Flag, CONNACK),
-        row(Id::UserProperty, Pair, ANY),
-        row(Id::MaximumPacketSize, FourBytes, CONNECT | CONNACK),
-        row(Id::WildcardSubscriptionAvailable, Flag, CONNACK),
-        row(Id::SubscriptionIdentifierAvailable, Flag, CONNACK),
-        row(Id::SharedSubscriptionAvailable, Flag, CONNACK),
+        once(Id::PayloadFormatIndicator, Flag, PUBLISH | WILL),
+        once(Id::MessageExpiryInterval, FourBytes, PUBLISH | WILL),
+        once(Id::ContentType, Text, PUBLISH | WILL),
+        once(Id::ResponseTopic, Text, PUBLISH | WILL),
+        once(Id::CorrelationData, Binary, PUBLISH | WILL),
+        repeated(Id::SubscriptionIdentifier, VariableByteInteger, SERVER_PUBLISH | SUBSCRIBE, SERVER_PUBLISH),
+        once(Id::SessionExpiryInterval, FourBytes, CONNECT | CONNACK | CLIENT_DISCONNECT),
+        once(Id::AssignedClientIdentifier, Text, CONNACK),
+        once(Id::ServerKeepAlive, TwoBytes, CONNACK),
+        once(Id::AuthenticationMethod, Text, CONNECT | CONNACK | AUTH),
+        once(Id::AuthenticationData, Binary, CONNECT | CONNACK | AUTH),
+        once(Id::RequestProblemInformation, Flag, CONNECT),
+        once(Id::WillDelayInterval, FourBytes, WILL),
+        once(Id::RequestResponseInformation, Flag, CONNECT),
+        once(Id::ResponseInformation, Text, CONNACK),
+        once(Id::ServerReference, Text, CONNACK | SERVER_DISCONNECT),
+        once(Id::ReasonString, Text, CONNACK | ACK | SUBACK | DISCONNECT | AUTH),
+        once(Id::ReceiveMaximum, TwoBytes, CONNECT | CONNACK),
+        once(Id::TopicAliasMaximum, TwoBytes, CONNECT | CONNACK),
+        once(Id::TopicAlias, TwoBytes, PUBLISH),
+        once(Id::MaximumQoS, Flag, CONNACK),
+        once(Id::RetainAvailable, Flag, CONNACK),
+        repeated(Id::UserProperty, Pair, ANY, ANY),
+        once(Id::MaximumPacketSize, FourBytes, CONNECT | CONNACK),
+        once(Id::WildcardSubscriptionAvailable, Flag, CONNACK),
+        once(Id::SubscriptionIdentifierAvailable, Flag, CONNACK),
+        once(Id::SharedSubscriptionAvailable, Flag, CONNACK),
     ]
 };
 
