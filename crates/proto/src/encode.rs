@@ -6,8 +6,8 @@
 use std::fmt;
 
 use crate::packet::{
-    Ack, Auth, ConnAck, Connect, Disconnect, Packet, PacketId, PacketType, Publish, QoS, SubAck, Subscribe,
-    SubscribeOptions, Unsubscribe, Version, Will,
+    Ack, ConnAck, Connect, Disconnect, Packet, PacketId, PacketType, Publish, QoS, SubAck, Subscribe,
+    SubscribeOptions, Version, Will,
 };
 use crate::property::{Properties, VARIABLE_BYTE_INTEGER_MAX, put_variable_byte_integer};
 use crate::reason::ReasonCode;
@@ -60,25 +60,11 @@ impl std::error::Error for EncodeError {}
 /// The packet has no wire form in this version; `out` is as it was.
 pub fn packet(packet: &Packet<'_>, version: Version, out: &mut Vec<u8>) -> Result<(), EncodeError> {
     match packet {
-        Packet::Publish(packet) => publish(packet, version, out).map(|_| ()),
-        Packet::PubAck(packet) => put_ack(AckKind::PubAck, packet, version, out),
-        Packet::PubRec(packet) => put_ack(AckKind::PubRec, packet, version, out),
-        Packet::PubRel(packet) => put_ack(AckKind::PubRel, packet, version, out),
-        Packet::PubComp(packet) => put_ack(AckKind::PubComp, packet, version, out),
-        Packet::Connect(packet) => frame(PacketType::Connect, out, |out| connect(packet, out)),
-        Packet::ConnAck(packet) => frame(PacketType::ConnAck, out, |out| connack(packet, version, out)),
-        Packet::Subscribe(packet) => frame(PacketType::Subscribe, out, |out| subscribe(packet, version, out)),
-        Packet::SubAck(packet) => frame(PacketType::SubAck, out, |out| suback(packet, version, out)),
-        Packet::Unsubscribe(packet) => {
-            frame(PacketType::Unsubscribe, out, |out| unsubscribe(packet, version, out))
+        Packet::Publish(message) => publish(message, version, out).map(|_| ()),
+        Packet::PubAck(ack) | Packet::PubRec(ack) | Packet::PubRel(ack) | Packet::PubComp(ack) => {
+            put_ack(packet.packet_type(), ack, version, out)
         }
-        Packet::UnsubAck(packet) => frame(PacketType::UnsubAck, out, |out| unsuback(packet, version, out)),
-        Packet::PingReq => frame(PacketType::PingReq, out, |_| Ok(())),
-        Packet::PingResp => frame(PacketType::PingResp, out, |_| Ok(())),
-        Packet::Disconnect(packet) => {
-            frame(PacketType::Disconnect, out, |out| disconnect(packet, version, out))
-        }
-        Packet::Auth(packet) => frame(PacketType::Auth, out, |out| auth(packet, version, out)),
+        _ => frame(packet.packet_type(), out, |out| put_body(packet, version, out)),
     }
 }
 
@@ -107,7 +93,8 @@ pub fn publish(
         return Err(EncodeError::PacketTooLarge);
     }
     out.reserve(FIXED_HEADER_MAX + remaining_len);
-    put_fixed_header(publish_first_byte(publish), remaining_len, out);
+    let (header, header_len) = fixed_header(publish_first_byte(publish), remaining_len);
+    out.extend_from_slice(&header[..header_len]);
     out.extend_from_slice(&topic_len.to_be_bytes());
     out.extend_from_slice(publish.topic.as_bytes());
     let packet_id_at = publish.packet_id.map(|packet_id| {
@@ -122,37 +109,15 @@ pub fn publish(
 /// Appends an acknowledgement to `out`. Properties that would make it larger than MQTT allows are left out.
 #[inline]
 pub fn ack(kind: AckKind, ack: &Ack<'_>, version: Version, out: &mut Vec<u8>) {
-    if put_ack(kind, ack, version, out).is_err() {
-        put_short_ack(kind, ack, version, out);
-    }
-}
-
-fn put_ack(kind: AckKind, ack: &Ack<'_>, version: Version, out: &mut Vec<u8>) -> Result<(), EncodeError> {
-    if version < Version::V5 || ack.properties.is_empty() {
-        put_short_ack(kind, ack, version, out);
-        return Ok(());
-    }
-    frame(kind.packet_type(), out, |out| {
-        put_packet_id(ack.packet_id, out);
-        out.push(ack.reason as u8);
-        put_properties(ack.properties, version, out);
-        Ok(())
-    })
-}
-
-/// An acknowledgement without properties.
-fn put_short_ack(kind: AckKind, ack: &Ack<'_>, version: Version, out: &mut Vec<u8>) {
-    let first_byte = first_byte(kind.packet_type());
-    let [high, low] = ack.packet_id.get().to_be_bytes();
-    if version < Version::V5 || ack.reason == ReasonCode::Success {
-        out.extend_from_slice(&[first_byte, 2, high, low]);
-    } else {
-        out.extend_from_slice(&[first_byte, 3, high, low, ack.reason as u8]);
+    let packet_type = kind.packet_type();
+    if put_ack(packet_type, ack, version, out).is_err() {
+        put_short_ack(packet_type, ack, version, out);
     }
 }
 
 impl AckKind {
-    fn packet_type(self) -> PacketType {
+    /// As a type of packet.
+    pub fn packet_type(self) -> PacketType {
         match self {
             AckKind::PubAck => PacketType::PubAck,
             AckKind::PubRec => PacketType::PubRec,
@@ -162,7 +127,63 @@ impl AckKind {
     }
 }
 
-fn connect(connect: &Connect<'_>, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+#[inline]
+fn put_ack(
+    packet_type: PacketType,
+    ack: &Ack<'_>,
+    version: Version,
+    out: &mut Vec<u8>,
+) -> Result<(), EncodeError> {
+    if version < Version::V5 || ack.properties.is_empty() {
+        put_short_ack(packet_type, ack, version, out);
+        return Ok(());
+    }
+    frame(packet_type, out, |out| {
+        put_packet_id(ack.packet_id, out);
+        out.push(ack.reason as u8);
+        put_properties(ack.properties, version, out);
+        Ok(())
+    })
+}
+
+/// An acknowledgement without properties `[U5-31]`.
+#[inline]
+fn put_short_ack(packet_type: PacketType, ack: &Ack<'_>, version: Version, out: &mut Vec<u8>) {
+    let first_byte = first_byte(packet_type);
+    let [high, low] = ack.packet_id.get().to_be_bytes();
+    if version < Version::V5 || ack.reason == ReasonCode::Success {
+        out.extend_from_slice(&[first_byte, 2, high, low]);
+    } else {
+        out.extend_from_slice(&[first_byte, 3, high, low, ack.reason as u8]);
+    }
+}
+
+/// Everything behind the fixed header, of the packets that are not sent for every message.
+fn put_body(packet: &Packet<'_>, version: Version, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    match packet {
+        Packet::Connect(connect) => put_connect(connect, out)?,
+        Packet::ConnAck(connack) => put_connack(connack, version, out),
+        Packet::Subscribe(subscribe) => put_subscribe(subscribe, version, out)?,
+        Packet::SubAck(suback) => put_suback(suback, version, out),
+        Packet::Unsubscribe(unsubscribe) => {
+            put_packet_id(unsubscribe.packet_id, out);
+            put_properties(unsubscribe.properties, version, out);
+            out.extend_from_slice(unsubscribe.filters.raw);
+        }
+        Packet::UnsubAck(unsuback) => put_unsuback(unsuback, version, out),
+        Packet::Disconnect(disconnect) => put_disconnect(disconnect, version, out),
+        Packet::Auth(_) if version < Version::V5 => return Err(EncodeError::NeedsVersion5),
+        Packet::Auth(auth) => {
+            out.push(auth.reason as u8);
+            put_properties(auth.properties, version, out);
+        }
+        // PINGREQ and PINGRESP have no body; the others have functions of their own.
+        _ => {}
+    }
+    Ok(())
+}
+
+fn put_connect(connect: &Connect<'_>, out: &mut Vec<u8>) -> Result<(), EncodeError> {
     let version = connect.version;
     if version < Version::V5 && connect.password.is_some() && connect.user_name.is_none() {
         return Err(EncodeError::NeedsVersion5);
@@ -192,15 +213,14 @@ fn connect_flags(connect: &Connect<'_>) -> u8 {
         | u8::from(connect.user_name.is_some()) << 7
 }
 
-fn connack(connack: &ConnAck<'_>, version: Version, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+fn put_connack(connack: &ConnAck<'_>, version: Version, out: &mut Vec<u8>) {
     // 3.1 has no Session Present: its byte is reserved.
     out.push(u8::from(connack.session_present && version > Version::V31));
     out.push(if version < Version::V5 { connack.reason.to_v3_connack() } else { connack.reason as u8 });
     put_properties(connack.properties, version, out);
-    Ok(())
 }
 
-fn subscribe(subscribe: &Subscribe<'_>, version: Version, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+fn put_subscribe(subscribe: &Subscribe<'_>, version: Version, out: &mut Vec<u8>) -> Result<(), EncodeError> {
     let plain = |options: SubscribeOptions| options == SubscribeOptions::with_qos(options.qos);
     if version < Version::V5 && !subscribe.filters.iter().all(|(_, options)| plain(options)) {
         return Err(EncodeError::NeedsVersion5);
@@ -211,7 +231,7 @@ fn subscribe(subscribe: &Subscribe<'_>, version: Version, out: &mut Vec<u8>) -> 
     Ok(())
 }
 
-fn suback(suback: &SubAck<'_>, version: Version, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+fn put_suback(suback: &SubAck<'_>, version: Version, out: &mut Vec<u8>) {
     put_packet_id(suback.packet_id, out);
     put_properties(suback.properties, version, out);
     if version < Version::V5 {
@@ -220,52 +240,26 @@ fn suback(suback: &SubAck<'_>, version: Version, out: &mut Vec<u8>) -> Result<()
     } else {
         out.extend_from_slice(suback.raw_codes);
     }
-    Ok(())
 }
 
-fn unsubscribe(
-    unsubscribe: &Unsubscribe<'_>,
-    version: Version,
-    out: &mut Vec<u8>,
-) -> Result<(), EncodeError> {
-    put_packet_id(unsubscribe.packet_id, out);
-    put_properties(unsubscribe.properties, version, out);
-    out.extend_from_slice(unsubscribe.filters.raw);
-    Ok(())
-}
-
-fn unsuback(unsuback: &SubAck<'_>, version: Version, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+fn put_unsuback(unsuback: &SubAck<'_>, version: Version, out: &mut Vec<u8>) {
     put_packet_id(unsuback.packet_id, out);
     put_properties(unsuback.properties, version, out);
     if version == Version::V5 {
         out.extend_from_slice(unsuback.raw_codes);
     }
-    Ok(())
 }
 
-fn disconnect(disconnect: &Disconnect<'_>, version: Version, out: &mut Vec<u8>) -> Result<(), EncodeError> {
-    if version == Version::V5 {
-        put_reason_and_properties(disconnect.reason, disconnect.properties, out);
-    }
-    Ok(())
-}
-
-fn auth(auth: &Auth<'_>, version: Version, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+/// DISCONNECT, as short as can be `[U5-38]`.
+fn put_disconnect(disconnect: &Disconnect<'_>, version: Version, out: &mut Vec<u8>) {
     if version < Version::V5 {
-        return Err(EncodeError::NeedsVersion5);
+        return;
     }
-    out.push(auth.reason as u8);
-    put_properties(auth.properties, version, out);
-    Ok(())
-}
-
-/// The end of a DISCONNECT, as short as can be.
-fn put_reason_and_properties(reason: ReasonCode, properties: Properties<'_>, out: &mut Vec<u8>) {
-    if !properties.is_empty() {
-        out.push(reason as u8);
-        put_properties(properties, Version::V5, out);
-    } else if reason != ReasonCode::Success {
-        out.push(reason as u8);
+    if !disconnect.properties.is_empty() {
+        out.push(disconnect.reason as u8);
+        put_properties(disconnect.properties, version, out);
+    } else if disconnect.reason != ReasonCode::Success {
+        out.push(disconnect.reason as u8);
     }
 }
 
@@ -292,9 +286,8 @@ fn frame(
     });
     match written {
         Ok(remaining_len) => {
-            let mut header = Vec::with_capacity(FIXED_HEADER_MAX);
-            put_fixed_header(first_byte(packet_type), remaining_len, &mut header);
-            out.splice(start..body_at, header);
+            let (header, header_len) = fixed_header(first_byte(packet_type), remaining_len);
+            out.splice(start..body_at, header[..header_len].iter().copied());
             Ok(())
         }
         Err(error) => {
@@ -322,9 +315,19 @@ fn publish_first_byte(publish: &Publish<'_>) -> u8 {
         | u8::from(publish.retain)
 }
 
-fn put_fixed_header(first_byte: u8, remaining_len: usize, out: &mut Vec<u8>) {
-    out.push(first_byte);
-    put_variable_byte_integer(out, remaining_len as u32);
+/// First byte and remaining length, and how many bytes they are.
+#[inline]
+fn fixed_header(first_byte: u8, remaining_len: usize) -> ([u8; FIXED_HEADER_MAX], usize) {
+    let mut header = [first_byte; FIXED_HEADER_MAX];
+    let mut rest = remaining_len;
+    let mut len = 1;
+    while rest >= 0x80 && len < FIXED_HEADER_MAX - 1 {
+        header[len] = rest as u8 | 0x80;
+        rest >>= 7;
+        len += 1;
+    }
+    header[len] = rest as u8;
+    (header, len + 1)
 }
 
 fn put_packet_id(packet_id: PacketId, out: &mut Vec<u8>) {

@@ -14,7 +14,7 @@ pub(super) struct Reader<'a> {
 impl<'a> Reader<'a> {
     #[inline]
     pub(super) fn new(body: &'a [u8], rules: Rules) -> Self {
-        Reader { rest: body, rules: rules }
+        Reader { rest: body, rules }
     }
 
     #[inline]
