@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use siphasher::sip::SipHasher13;
+use siphasher::{sip, sip128};
 
 /// Address of a session: its home shard, its slot there, and the generation of that slot.
 #[derive(Copy, Clone, Eq, PartialEq, Ord, PartialOrd, Hash, Debug)]
@@ -36,7 +36,12 @@ pub struct HashKey(pub u64, pub u64);
 impl HashKey {
     /// SipHash-1-3 of `bytes`: without the key, nobody can find texts that collide.
     pub fn hash(&self, bytes: &[u8]) -> u64 {
-        SipHasher13::new_with_keys(self.0, self.1).hash(bytes)
+        sip::SipHasher13::new_with_keys(self.0, self.1).hash(bytes)
+    }
+
+    /// 128 bits that stand for `bytes` themselves.
+    pub(crate) fn fingerprint(&self, bytes: &[u8]) -> u128 {
+        sip128::SipHasher13::new_with_keys(self.0, self.1).hash(bytes).as_u128()
     }
 }
 

@@ -195,3 +195,91 @@ fn prefix_before_wildcard(filter: &str) -> Option<&str> {
 fn as_str(bound: &Bound<String>) -> Bound<&str> {
     bound.as_ref().map(String::as_str)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with_topics<S: AsRef<str>>(topics: impl IntoIterator<Item = S>) -> Retained<()> {
+        let mut retained = Retained::new();
+        for topic in topics {
+            retained.set(topic.as_ref(), ());
+        }
+        retained
+    }
+
+    /// Topics of one page and where it ended.
+    fn page<'a>(
+        retained: &'a Retained<()>,
+        filter: &str,
+        after: Option<&str>,
+        visits_max: usize,
+    ) -> (Vec<&'a str>, Page) {
+        let mut found = Vec::new();
+        let page = retained.page(filter, after, visits_max, |topic, ()| {
+            found.push(topic);
+            true
+        });
+        (found, page)
+    }
+
+    #[test]
+    fn a_leading_wildcard_does_not_find_topics_that_begin_with_a_dollar_sign() {
+        let retained = with_topics(["$SYS/a", "$", "a/a", "!"]);
+        assert_eq!(page(&retained, "#", None, 100), (vec!["!", "a/a"], Page::End));
+        assert_eq!(page(&retained, "+/#", None, 100), (vec!["!", "a/a"], Page::End));
+        assert_eq!(page(&retained, "+/a", None, 100), (vec!["a/a"], Page::End));
+        assert_eq!(page(&retained, "$SYS/#", None, 100), (vec!["$SYS/a"], Page::End));
+        assert_eq!(page(&retained, "$SYS/+", None, 100), (vec!["$SYS/a"], Page::End));
+    }
+
+    #[test]
+    fn a_multi_level_wildcard_finds_its_parent() {
+        let retained = with_topics(["a", "a!", "a/b", "ab"]);
+        assert_eq!(page(&retained, "a/#", None, 100), (vec!["a", "a/b"], Page::End));
+    }
+
+    #[test]
+    fn a_filter_without_wildcards_is_looked_up() {
+        let retained = with_topics((0..100).map(|number| format!("a/{number}")));
+        assert_eq!(page(&retained, "a/5", None, 1), (vec!["a/5"], Page::End));
+        assert_eq!(page(&retained, "a/5", Some("a/5"), 1), (vec![], Page::End));
+        assert_eq!(page(&retained, "b", None, 1), (vec![], Page::End));
+    }
+
+    #[test]
+    fn subtrees_that_cannot_match_are_jumped_over() {
+        let topics = (0..1_000).flat_map(|device| (0..100).map(move |name| format!("site/{device}/{name}")));
+        let retained = with_topics(topics);
+        // One visit for the match, one to find where the device begins, one to find where it ends.
+        let (found, end) = page(&retained, "site/+/50", None, 3_001);
+        assert_eq!((found.len(), end), (1_000, Page::End));
+        let (found, end) = page(&retained, "+", None, 2);
+        assert_eq!((found.len(), end), (0, Page::End));
+        let (found, end) = page(&retained, "site/500/#", None, 102);
+        assert_eq!((found.len(), end), (100, Page::End));
+    }
+
+    #[test]
+    fn a_page_ends_after_its_number_of_visits_even_if_nothing_matched() {
+        let retained = with_topics((0..10_u8).map(|number| format!("{number}")));
+        let (found, end) = page(&retained, "+/x", None, 4);
+        assert_eq!((found.len(), end), (0, Page::More { after: "3".to_owned() }));
+    }
+
+    #[test]
+    fn a_page_goes_on_where_the_last_one_ended_although_that_topic_is_gone() {
+        let mut retained = with_topics(["a", "b", "c"]);
+        let (_, end) = page(&retained, "+", None, 2);
+        assert_eq!(end, Page::More { after: "b".to_owned() });
+        retained.remove("b");
+        assert_eq!(page(&retained, "+", Some("b"), 2), (vec!["c"], Page::End));
+    }
+
+    #[test]
+    fn the_taker_ends_a_page_with_the_topic_it_took_last() {
+        let retained = with_topics(["a", "b"]);
+        let end = retained.page("#", None, 100, |_, ()| false);
+        assert_eq!(end, Page::More { after: "a".to_owned() });
+    }
+}

@@ -7,12 +7,12 @@
 //! Invariant: a filter exists exactly as long as it has targets, a group exactly as long as it has members, and
 //! [`Routes::durable_epoch`] moves with every change of a durable target.
 
+mod entries;
 mod filters;
 mod groups;
 mod numbers;
 mod target;
 mod targets;
-mod texts;
 mod trie;
 
 use longwire_proto::QoS;
@@ -230,4 +230,163 @@ impl Routes {
 /// True if the checked filter has a wildcard, which is then a level of its own `[MQTT-4.7.1-1]`, `[MQTT-4.7.1-2]`.
 fn has_wildcard(filter: &str) -> bool {
     filter.bytes().any(|byte| matches!(byte, b'+' | b'#'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::address::SessionRef;
+
+    fn session(number: u32) -> Receiver {
+        Receiver::Session(SessionRef { slot: number, generation: 0, shard: 0 })
+    }
+
+    fn target(number: u32, bits: u8) -> Target {
+        Target::new(session(number), TargetOptions::from_bits(bits).unwrap(), 0)
+    }
+
+    const DURABLE: u8 = 1 << 4;
+
+    fn with_filters(filters: &[&str]) -> Routes {
+        let mut routes = Routes::new(HashKey(1, 2));
+        for (filter, number) in filters.iter().zip(0..) {
+            routes.subscribe(filter, target(number, 0));
+        }
+        routes
+    }
+
+    fn matching<'a>(routes: &'a Routes, topic: &str) -> Vec<&'a str> {
+        let mut found = Vec::new();
+        routes.matching(topic, &mut found);
+        let mut found: Vec<&str> = found.iter().map(|filter| routes.text(*filter).unwrap()).collect();
+        found.sort_unstable();
+        found
+    }
+
+    #[test]
+    fn a_leading_wildcard_does_not_match_topics_that_begin_with_a_dollar_sign() {
+        let routes = with_filters(&["#", "+/x", "+/#", "$SYS/#", "$SYS/+", "$SYS/x"]);
+        assert_eq!(matching(&routes, "$SYS/x"), ["$SYS/#", "$SYS/+", "$SYS/x"]);
+        assert_eq!(matching(&routes, "a/x"), ["#", "+/#", "+/x"]);
+    }
+
+    #[test]
+    fn a_multi_level_wildcard_matches_its_parent() {
+        let routes = with_filters(&["a/#", "a/b/#", "a/+/#"]);
+        assert_eq!(matching(&routes, "a"), ["a/#"]);
+        assert_eq!(matching(&routes, "a/b"), ["a/#", "a/+/#", "a/b/#"]);
+    }
+
+    #[test]
+    fn a_slash_separates_levels_even_if_they_are_empty() {
+        let routes = with_filters(&["+", "/+", "+/+", "/"]);
+        assert_eq!(matching(&routes, "/"), ["+/+", "/", "/+"]);
+        assert_eq!(matching(&routes, "a"), ["+"]);
+    }
+
+    #[test]
+    fn the_deepest_topic_and_filter_there_can_be_match() {
+        let topic = "/".repeat(65_535);
+        let filter = "+/".repeat(32_767) + "#";
+        let routes = with_filters(&[&filter, "#", "/+/#", &topic]);
+        assert_eq!(matching(&routes, &topic).len(), 4);
+    }
+
+    #[test]
+    fn an_id_outlives_its_filter_without_naming_the_next_one() {
+        let mut routes = Routes::new(HashKey(1, 2));
+        let (first, _) = routes.subscribe("a/b", target(1, 0));
+        routes.unsubscribe(first, session(1));
+        let (second, _) = routes.subscribe("a/c", target(1, 0));
+        assert_eq!(first.number(), second.number());
+        assert_eq!(routes.text(first), None);
+        assert!(routes.targets(first).is_empty());
+        assert_eq!(routes.unsubscribe(first, session(1)), None);
+        assert_eq!(routes.subscriptions(), 1);
+    }
+
+    #[test]
+    fn subscribing_again_replaces_the_options() {
+        let mut routes = Routes::new(HashKey(1, 2));
+        let (filter, is_new) = routes.subscribe("a", target(1, 0));
+        assert!(is_new);
+        assert_eq!(routes.subscribe("a", target(1, 2)), (filter, false));
+        assert_eq!(routes.targets(filter), [target(1, 2)]);
+        assert_eq!(routes.subscriptions(), 1);
+    }
+
+    #[test]
+    fn only_changes_of_durable_targets_move_the_epoch() {
+        let mut routes = Routes::new(HashKey(1, 2));
+        let mut epochs = vec![routes.durable_epoch()];
+        let (filter, _) = routes.subscribe("a", target(1, DURABLE));
+        epochs.push(routes.durable_epoch());
+        routes.subscribe("a", target(1, DURABLE | 1));
+        epochs.push(routes.durable_epoch());
+        routes.subscribe("a", target(1, 0));
+        epochs.push(routes.durable_epoch());
+        assert!(epochs.is_sorted_by(|one, next| one < next), "{epochs:?}");
+
+        routes.subscribe("a", target(1, 2));
+        routes.subscribe("a", target(2, 0));
+        routes.unsubscribe(filter, session(2));
+        routes.join("$share/g/a", "a", 0, false);
+        assert_eq!(routes.durable_epoch(), epochs[3]);
+    }
+
+    #[test]
+    fn a_group_is_a_durable_target_while_it_has_a_durable_member() {
+        let mut routes = Routes::new(HashKey(1, 2));
+        let group = routes.join("$share/g/a/+", "a/+", 3, false);
+        let filter = routes.group_filter(group).unwrap();
+        assert!(!routes.has_durable(filter));
+        assert_eq!(routes.join("$share/g/a/+", "a/+", 3, true), group);
+        assert!(routes.has_durable(filter));
+        routes.set_member_durable(group, false);
+        assert!(!routes.has_durable(filter));
+        routes.set_member_durable(group, true);
+        assert!(!routes.leave(group, true));
+        assert!(!routes.has_durable(filter));
+    }
+
+    #[test]
+    fn a_group_ends_with_its_last_member_and_takes_its_filter_along() {
+        let mut routes = Routes::new(HashKey(1, 2));
+        let group = routes.join("$share/g/a/+", "a/+", 3, false);
+        assert_eq!(matching(&routes, "a/b"), ["a/+"]);
+        assert!(routes.leave(group, false));
+        assert!(matching(&routes, "a/b").is_empty());
+        assert_eq!(routes.group_text(group), None);
+        assert!(!routes.leave(group, false));
+        assert_ne!(routes.join("$share/g/a/+", "a/+", 3, false), group);
+    }
+
+    #[test]
+    fn groups_of_one_filter_and_its_own_subscribers_are_separate_targets() {
+        let mut routes = Routes::new(HashKey(1, 2));
+        let (filter, _) = routes.subscribe("a", target(1, 0));
+        let one = routes.join("$share/one/a", "a", 0, false);
+        let other = routes.join("$share/other/a", "a", 1, false);
+        let receivers: Vec<Receiver> = routes.targets(filter).iter().map(Target::receiver).collect();
+        assert_eq!(receivers, [session(1), Receiver::Group(one), Receiver::Group(other)]);
+        assert_eq!(routes.subscriptions(), 3);
+    }
+
+    #[test]
+    fn a_subscription_of_33_characters_takes_at_most_84_bytes() {
+        let mut routes = Routes::new(HashKey(1, 2));
+        let mut ids = Vec::new();
+        for number in 0..100_000 {
+            let filter = format!("site/{:06}/device/{number:08}/state", number % 1_000);
+            ids.push(routes.subscribe(&filter, target(number, 0)).0);
+            let count = number as usize + 1;
+            if count >= 10_000 && count.is_multiple_of(1_000) {
+                assert!(routes.filters.bytes() <= 84 * count, "{} for {count}", routes.filters.bytes());
+            }
+        }
+        for (filter, number) in ids.into_iter().zip(0..) {
+            routes.unsubscribe(filter, session(number));
+        }
+        assert!(routes.filters.bytes() < 200_000, "{} are left", routes.filters.bytes());
+    }
 }

@@ -4,7 +4,7 @@
 //! lowest page with room, in it the slot that was freed last; a page without entries goes back to the allocator
 //! (one is kept, so that an entry coming and going at the edge of a page costs no allocation).
 //!
-//! Invariant: a stale address misses until its page has seen 65,536 further inserts. The counter behind this belongs
+//! Invariant: a stale address misses for the next 65,535 inserts into its page. The counter behind this belongs
 //! to the page and outlives its memory.
 
 use std::collections::BTreeSet;
@@ -154,6 +154,13 @@ impl<T> Slab<T> {
         Some(value)
     }
 
+    /// Bytes behind the entries.
+    #[cfg(test)]
+    pub(crate) fn bytes(&self) -> usize {
+        let entries = self.pages.iter().map(|page| page.entries.capacity()).sum::<usize>();
+        entries * Self::ENTRY_BYTES + self.pages.capacity() * size_of::<Page<T>>()
+    }
+
     fn add_page(&mut self) -> u32 {
         let number = self.pages.len() as u32;
         assert!(number < u32::MAX / PAGE_ENTRIES as u32, "a slab holds fewer than 2^32 entries");
@@ -228,5 +235,162 @@ impl<T> Page<T> {
     fn give_back(&mut self) {
         self.entries = Vec::new();
         self.free = NO_SLOT;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, HashSet};
+
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Pages that hold memory.
+    fn pages_held<T>(slab: &Slab<T>) -> usize {
+        slab.pages.iter().filter(|page| page.entries.capacity() > 0).count()
+    }
+
+    #[derive(Clone, Debug)]
+    enum Change {
+        Insert {
+            count: usize,
+        },
+        /// Removes `count` entries: the `start`-th of those that live and every `stride`-th after it.
+        Remove {
+            start: usize,
+            stride: usize,
+            count: usize,
+        },
+        /// Uses addresses of entries that were removed before.
+        UseStale {
+            start: usize,
+            count: usize,
+        },
+    }
+
+    fn change() -> impl Strategy<Value = Change> {
+        prop_oneof![
+            (1..3_000_usize).prop_map(|count| Change::Insert { count }),
+            (any::<usize>(), 1..5_usize, 1..3_000_usize).prop_map(|(start, stride, count)| Change::Remove {
+                start,
+                stride,
+                count
+            }),
+            (any::<usize>(), 1..100_usize).prop_map(|(start, count)| Change::UseStale { start, count }),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn a_slab_is_a_map_whose_addresses_never_come_back(changes in vec(change(), 1..12)) {
+            let mut slab = Slab::new();
+            let (mut model, mut stale) = (BTreeMap::new(), Vec::new());
+            let mut next = 0_u32;
+            for change in changes {
+                match change {
+                    Change::Insert { count } => {
+                        for _ in 0..count {
+                            let address = slab.insert(next);
+                            prop_assert_eq!(model.insert(address, next), None);
+                            next += 1;
+                        }
+                    }
+                    Change::Remove { start, stride, count } => {
+                        let living: Vec<(u32, u16)> = model.keys().copied().collect();
+                        let first = start % living.len().max(1);
+                        for address in living.into_iter().skip(first).step_by(stride).take(count) {
+                            prop_assert_eq!(slab.remove(address.0, address.1), model.remove(&address));
+                            stale.push(address);
+                        }
+                    }
+                    Change::UseStale { start, count } => {
+                        for (slot, generation) in stale.iter().cycle().skip(start % stale.len().max(1)).take(count) {
+                            prop_assert_eq!(slab.at(*slot, *generation), None);
+                            prop_assert_eq!(slab.at_mut(*slot, *generation), None);
+                            prop_assert_eq!(slab.remove(*slot, *generation), None);
+                        }
+                    }
+                }
+                check_against(&mut slab, &model)?;
+            }
+        }
+    }
+
+    fn check_against(slab: &mut Slab<u32>, model: &BTreeMap<(u32, u16), u32>) -> Result<(), TestCaseError> {
+        prop_assert_eq!(slab.len(), model.len());
+        prop_assert_eq!(slab.is_empty(), model.is_empty());
+        prop_assert!(
+            slab.iter()
+                .map(|(slot, generation, value)| ((slot, generation), value))
+                .eq(model.iter().map(|(address, value)| (*address, value)))
+        );
+        for ((slot, generation), value) in model {
+            prop_assert_eq!(slab.at(*slot, *generation), Some(value));
+            prop_assert_eq!(slab.by_slot(*slot), Some(value));
+            prop_assert_eq!(slab.at_mut(*slot, *generation).copied(), Some(*value));
+            prop_assert_eq!(slab.by_slot_mut(*slot).copied(), Some(*value));
+            prop_assert_eq!(slab.generation(*slot), Some(*generation));
+        }
+        let pages_used =
+            model.keys().map(|(slot, _)| slot / PAGE_ENTRIES as u32).collect::<HashSet<_>>().len();
+        prop_assert!(pages_held(slab) <= pages_used + 1, "{} for {pages_used}", pages_held(slab));
+        Ok(())
+    }
+
+    #[test]
+    fn a_slot_that_was_freed_last_is_used_first() {
+        let mut slab = Slab::new();
+        let addresses: Vec<(u32, u16)> = (0..5).map(|number| slab.insert(number)).collect();
+        for index in [1, 3] {
+            slab.remove(addresses[index].0, addresses[index].1);
+        }
+        assert_eq!([slab.insert(5).0, slab.insert(6).0, slab.insert(7).0], [3, 1, 5]);
+    }
+
+    #[test]
+    fn memory_comes_back_after_a_storm_wherever_the_survivors_live() {
+        let mut slab = Slab::new();
+        let addresses: Vec<(u32, u16)> = (0..100_000).map(|number| slab.insert(number)).collect();
+        for (slot, generation) in addresses.into_iter().filter(|(slot, _)| *slot != 99_999) {
+            slab.remove(slot, generation);
+        }
+        assert_eq!(slab.len(), 1);
+        assert_eq!(pages_held(&slab), 2);
+        assert_eq!(slab.insert(1).0, 0, "the lowest page is used first");
+    }
+
+    #[test]
+    fn entries_at_the_edge_of_a_page_come_and_go_without_allocations() {
+        let mut slab = Slab::new();
+        for number in 0..PAGE_ENTRIES {
+            slab.insert(number);
+        }
+        let (slot, generation) = slab.insert(0);
+        slab.remove(slot, generation);
+        assert_eq!(pages_held(&slab), 2);
+        assert_eq!(slab.insert(0).0, slot);
+    }
+
+    #[test]
+    fn a_stale_address_misses_for_65_535_further_inserts() {
+        let mut slab = Slab::new();
+        let (slot, generation) = slab.insert(0);
+        slab.remove(slot, generation);
+        for number in 0..65_535 {
+            let (slot_now, generation_now) = slab.insert(number);
+            assert_eq!(slab.at(slot, generation), None);
+            slab.remove(slot_now, generation_now);
+        }
+    }
+
+    #[test]
+    fn an_entry_costs_at_most_eight_bytes_beside_its_value() {
+        assert_eq!(Slab::<[u64; 8]>::ENTRY_BYTES, 64 + 8);
+        assert_eq!(Slab::<[u32; 16]>::ENTRY_BYTES, 64 + 4);
+        assert_eq!(Slab::<(Box<u8>, u64)>::ENTRY_BYTES, 16 + 8);
     }
 }

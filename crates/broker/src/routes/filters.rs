@@ -1,23 +1,22 @@
-//! The filters that have targets: text once, targets beside it, a number for everybody else.
+//! The filters that have targets: found by text, then known by their ids.
 
+use super::entries::{Entries, Filter};
 use super::numbers::Numbers;
 use super::target::{Receiver, Target};
 use super::targets::{Lists, Targets};
-use super::texts::{Text, Texts};
 use crate::address::HashKey;
-use crate::slab::Slab;
 
 /// Names a filter that has targets. A stale one names nothing, never another filter.
 #[derive(Copy, Clone, Eq, PartialEq, Ord, PartialOrd, Hash, Debug)]
 pub struct FilterId {
-    index: u32,
+    number: u32,
     generation: u32,
 }
 
 impl FilterId {
     /// Number of the filter among those that exist now.
     pub(super) fn number(self) -> u32 {
-        self.index
+        self.number
     }
 }
 
@@ -25,31 +24,16 @@ impl FilterId {
 #[derive(Debug)]
 pub(super) struct Filters {
     key: HashKey,
-    entries: Slab<Filter>,
+    entries: Entries,
     names: Numbers,
-    texts: Texts,
     lists: Lists,
     /// Filters ever created: where generations come from.
     created: u32,
 }
 
-#[derive(Debug)]
-struct Filter {
-    targets: Targets,
-    text: Text,
-    generation: u32,
-}
-
 impl Filters {
     pub(super) fn new(key: HashKey) -> Self {
-        Filters {
-            key,
-            entries: Slab::new(),
-            names: Numbers::new(),
-            texts: Texts::new(),
-            lists: Lists::new(key),
-            created: 0,
-        }
+        Filters { key, entries: Entries::new(), names: Numbers::new(), lists: Lists::new(key), created: 0 }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -58,90 +42,86 @@ impl Filters {
 
     pub(super) fn find(&self, text: &str) -> Option<FilterId> {
         let bytes = text.as_bytes();
-        let is_it = |number| self.texts.bytes(self.filter(number).text) == bytes;
-        self.names.find(self.key.hash(bytes), is_it).map(|number| self.id(number))
+        let mut generation = 0;
+        let number = self.names.find(self.key.hash(bytes), |number| {
+            let (filter, found) = named(&self.entries, number);
+            generation = filter.generation;
+            found == bytes
+        })?;
+        Some(FilterId { number, generation })
     }
 
     /// The id of the filter that has this number now.
     pub(super) fn id(&self, number: u32) -> FilterId {
-        FilterId { index: number, generation: self.filter(number).generation }
+        FilterId { number, generation: named(&self.entries, number).0.generation }
     }
 
     pub(super) fn text(&self, id: FilterId) -> Option<&str> {
-        self.at(id).map(|filter| self.texts.text(filter.text))
+        let (_, text) = self.entry(id)?;
+        Some(std::str::from_utf8(text).expect("entries hold texts"))
     }
 
     pub(super) fn target(&self, id: FilterId, receiver: Receiver) -> Option<&Target> {
-        self.lists.find(&self.at(id)?.targets, receiver)
+        self.lists.find(&self.entry(id)?.0.targets, receiver)
     }
 
     pub(super) fn targets(&self, id: FilterId) -> &[Target] {
-        self.at(id).map_or(&[], |filter| self.lists.all(&filter.targets))
+        self.entry(id).map_or(&[], |(filter, _)| self.lists.all(&filter.targets))
     }
 
     pub(super) fn has_durable(&self, id: FilterId) -> bool {
-        self.at(id).is_some_and(|filter| self.lists.has_durable(&filter.targets))
+        self.entry(id).is_some_and(|(filter, _)| self.lists.has_durable(&filter.targets))
     }
 
     /// Adds a filter that is not there yet, without targets.
     pub(super) fn insert(&mut self, text: &str) -> FilterId {
         let generation = self.created;
         self.created = generation.wrapping_add(1);
-        let filter = Filter { targets: Targets::None, text: self.texts.insert(text), generation };
-        let (index, _) = self.entries.insert(filter);
-        let Filters { key, entries, names, texts, .. } = self;
-        names.insert(key.hash(text.as_bytes()), index, |number| hash(key, entries, texts, number));
-        FilterId { index, generation }
+        let number = self.entries.insert(Filter { targets: Targets::None, generation }, text);
+        let Filters { key, entries, names, .. } = self;
+        names.insert(key.hash(text.as_bytes()), number, |number| hash(key, entries, number));
+        FilterId { number, generation }
     }
 
     /// Adds a target to a filter, or replaces the one of the same receiver and returns it.
     pub(super) fn put(&mut self, id: FilterId, target: Target) -> Option<Target> {
-        let filter =
-            self.entries.by_slot_mut(id.index).filter(|filter| filter.generation == id.generation)?;
+        let filter = living(&mut self.entries, id)?;
         self.lists.put(&mut filter.targets, target)
     }
 
     /// Removes the target of `receiver` and returns it. The filter stays, maybe without any target.
     pub(super) fn take(&mut self, id: FilterId, receiver: Receiver) -> Option<Target> {
-        let filter =
-            self.entries.by_slot_mut(id.index).filter(|filter| filter.generation == id.generation)?;
+        let filter = living(&mut self.entries, id)?;
         self.lists.remove(&mut filter.targets, receiver)
     }
 
     /// Removes a filter that has no targets any more.
     pub(super) fn remove(&mut self, id: FilterId) {
-        let Filters { key, entries, names, texts, .. } = self;
-        let hash_of = |number| hash(key, entries, texts, number);
-        names.remove(hash_of(id.index), id.index, hash_of);
-        if let Some(filter) = entries.remove_by_slot(id.index) {
-            texts.remove(filter.text);
-        }
+        let Filters { key, entries, names, .. } = self;
+        let hash_of = |number| hash(key, entries, number);
+        names.remove(hash_of(id.number), id.number, hash_of);
+        entries.remove(id.number);
     }
 
-    fn at(&self, id: FilterId) -> Option<&Filter> {
-        self.entries.by_slot(id.index).filter(|filter| filter.generation == id.generation)
+    /// Bytes behind filters that have at most one target.
+    #[cfg(test)]
+    pub(super) fn bytes(&self) -> usize {
+        self.entries.bytes() + self.names.bytes()
     }
 
-    fn filter(&self, number: u32) -> &Filter {
-        filter(&self.entries, number)
+    fn entry(&self, id: FilterId) -> Option<(&Filter, &[u8])> {
+        self.entries.entry(id.number).filter(|(filter, _)| filter.generation == id.generation)
     }
 }
 
-fn filter(entries: &Slab<Filter>, number: u32) -> &Filter {
-    entries.by_slot(number).expect("the name table and the trie name living filters")
+fn living(entries: &mut Entries, id: FilterId) -> Option<&mut Filter> {
+    entries.filter_mut(id.number).filter(|filter| filter.generation == id.generation)
 }
 
-fn hash(key: &HashKey, entries: &Slab<Filter>, texts: &Texts, number: u32) -> u64 {
-    key.hash(texts.bytes(filter(entries, number).text))
+fn named(entries: &Entries, number: u32) -> (&Filter, &[u8]) {
+    entries.entry(number).expect("the name table and the trie name living filters")
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_filter_with_one_target_takes_32_bytes_beside_its_text_and_name() {
-        assert_eq!(size_of::<Targets>(), size_of::<Target>());
-        assert_eq!(Slab::<Filter>::ENTRY_BYTES, 32);
-    }
+fn hash(key: &HashKey, entries: &Entries, number: u32) -> u64 {
+    key.hash(named(entries, number).1)
 }

@@ -1,24 +1,29 @@
 //! Filters with wildcards, as a trie of levels in an arena.
 //!
-//! Levels are interned, so that a topic's level is hashed and compared once, however many branches are open. A topic
-//! is matched level by level with the list of nodes that are still possible: no recursion, and no work for levels
-//! after the last possible node.
+//! A level is known by its fingerprint, 128 bits of a keyed hash, so that a topic's level is hashed once, however many
+//! branches are open, and its text is never stored or compared. That two levels share a fingerprint is as unlikely as
+//! guessing the key. A topic is matched level by level with the list of nodes that are still possible: no recursion,
+//! and no work for levels after the last possible node.
 
 use smallvec::SmallVec;
 
 use super::numbers::Numbers;
-use super::texts::{Text, Texts};
 use crate::address::HashKey;
 use crate::slab::Slab;
 
 /// No node, no filter.
 const NONE: u32 = u32::MAX;
 
+/// Stands for the fingerprint of `+`; such nodes are not found by it.
+const PLUS: Fingerprint = 0;
+
+/// What a level is known by.
+type Fingerprint = u128;
+
 /// Filters with wildcards, by number.
 #[derive(Debug)]
 pub(super) struct Trie {
     key: HashKey,
-    levels: Levels,
     nodes: Slab<Node>,
     /// Nodes below another by a level that is not a wildcard.
     children: Numbers,
@@ -29,8 +34,8 @@ pub(super) struct Trie {
 #[derive(Debug)]
 struct Node {
     parent: u32,
-    /// Level between the parent and this node; [`NONE`] if it is `+`.
-    level: u32,
+    /// Level between the parent and this node, [`PLUS`] if it is a wildcard. As bytes it needs no alignment.
+    level: [u8; 16],
     /// Node below this one by `+`.
     plus: u32,
     /// Filter that ends here.
@@ -47,8 +52,8 @@ type Front = SmallVec<[u32; 32]>;
 impl Trie {
     pub(super) fn new(key: HashKey) -> Self {
         let mut nodes = Slab::new();
-        let (root, _) = nodes.insert(Node::below(NONE, NONE));
-        Trie { key, levels: Levels::new(key), nodes, children: Numbers::new(), root, filters: 0 }
+        let (root, _) = nodes.insert(Node::below(NONE, PLUS));
+        Trie { key, nodes, children: Numbers::new(), root, filters: 0 }
     }
 
     /// Adds a filter that is not there yet.
@@ -111,7 +116,7 @@ impl Trie {
         next: &mut Front,
         found: &mut impl FnMut(u32),
     ) {
-        let mut interned = None;
+        let mut fingerprint = None;
         for &number in front {
             let node = self.node(number);
             if wildcards_allowed {
@@ -123,8 +128,8 @@ impl Trie {
                 }
             }
             if node.children > 0 {
-                let level = *interned.get_or_insert_with(|| self.levels.find(level));
-                next.extend(level.and_then(|level| self.child(number, level)));
+                let level = *fingerprint.get_or_insert_with(|| self.key.fingerprint(level.as_bytes()));
+                next.extend(self.child(number, level));
             }
         }
     }
@@ -134,50 +139,49 @@ impl Trie {
         for level in levels {
             node = match level {
                 "+" => Some(self.node(node).plus).filter(|plus| *plus != NONE)?,
-                _ => self.child(node, self.levels.find(level)?)?,
+                _ => self.child(node, self.key.fingerprint(level.as_bytes()))?,
             };
         }
         Some(node)
     }
 
-    fn child(&self, parent: u32, level: u32) -> Option<u32> {
-        self.children.find(hash(&self.key, parent, level), |number| {
+    fn child(&self, parent: u32, level: Fingerprint) -> Option<u32> {
+        let bytes = level.to_le_bytes();
+        self.children.find(hash(parent, level), |number| {
             let node = self.node(number);
-            node.parent == parent && node.level == level
+            node.parent == parent && node.level == bytes
         })
     }
 
     fn plus_or_new(&mut self, parent: u32) -> u32 {
         if self.node(parent).plus == NONE {
-            let (number, _) = self.nodes.insert(Node::below(parent, NONE));
+            let (number, _) = self.nodes.insert(Node::below(parent, PLUS));
             self.node_mut(parent).plus = number;
         }
         self.node(parent).plus
     }
 
     fn child_or_new(&mut self, parent: u32, level: &str) -> u32 {
-        if let Some(child) = self.levels.find(level).and_then(|level| self.child(parent, level)) {
+        let level = self.key.fingerprint(level.as_bytes());
+        if let Some(child) = self.child(parent, level) {
             return child;
         }
-        let level = self.levels.hold(level);
         let (number, _) = self.nodes.insert(Node::below(parent, level));
         self.node_mut(parent).children += 1;
-        let Trie { key, nodes, children, .. } = self;
-        children.insert(hash(key, parent, level), number, |number| hash_of(key, nodes, number));
+        let Trie { nodes, children, .. } = self;
+        children.insert(hash(parent, level), number, |number| hash_of(nodes, number));
         number
     }
 
     /// Removes the node and those above it as far as nothing depends on them.
     fn prune(&mut self, mut number: u32) {
         while number != self.root && self.node(number).is_unused() {
-            let Trie { key, nodes, children, .. } = self;
-            let hash_of = |number| hash_of(key, nodes, number);
-            let Node { parent, level, .. } = *node(nodes, number);
-            if level == NONE {
+            let Trie { nodes, children, .. } = self;
+            let parent = node(nodes, number).parent;
+            if node(nodes, parent).plus == number {
                 self.node_mut(parent).plus = NONE;
             } else {
-                children.remove(hash_of(number), number, hash_of);
-                self.levels.release(level);
+                children.remove(hash_of(nodes, number), number, |number| hash_of(nodes, number));
                 self.node_mut(parent).children -= 1;
             }
             self.nodes.remove_by_slot(number);
@@ -198,88 +202,24 @@ fn node(nodes: &Slab<Node>, number: u32) -> &Node {
     nodes.by_slot(number).expect("links of the trie name living nodes")
 }
 
-fn hash(key: &HashKey, parent: u32, level: u32) -> u64 {
-    key.hash(&(u64::from(parent) << 32 | u64::from(level)).to_le_bytes())
+/// Spreads the children of one parent, and the places of one level, by bits that nobody outside knows.
+fn hash(parent: u32, level: Fingerprint) -> u64 {
+    let (low, high) = (level as u64, (level >> 64) as u64);
+    let product = u128::from(low ^ u64::from(parent)) * u128::from(high | 1);
+    product as u64 ^ (product >> 64) as u64
 }
 
-fn hash_of(key: &HashKey, nodes: &Slab<Node>, number: u32) -> u64 {
+fn hash_of(nodes: &Slab<Node>, number: u32) -> u64 {
     let node = node(nodes, number);
-    hash(key, node.parent, node.level)
+    hash(node.parent, Fingerprint::from_le_bytes(node.level))
 }
 
 impl Node {
-    fn below(parent: u32, level: u32) -> Self {
-        Node { parent, level, plus: NONE, end: NONE, rest: NONE, children: 0 }
+    fn below(parent: u32, level: Fingerprint) -> Self {
+        Node { parent, level: level.to_le_bytes(), plus: NONE, end: NONE, rest: NONE, children: 0 }
     }
 
     fn is_unused(&self) -> bool {
         self.plus == NONE && self.end == NONE && self.rest == NONE && self.children == 0
     }
-}
-
-/// Texts between the slashes, each with a number of its own.
-#[derive(Debug)]
-struct Levels {
-    key: HashKey,
-    texts: Texts,
-    entries: Slab<Level>,
-    names: Numbers,
-}
-
-#[derive(Debug)]
-struct Level {
-    text: Text,
-    /// Nodes reached by this level.
-    holders: u32,
-}
-
-impl Levels {
-    fn new(key: HashKey) -> Self {
-        Levels { key, texts: Texts::new(), entries: Slab::new(), names: Numbers::new() }
-    }
-
-    fn find(&self, text: &str) -> Option<u32> {
-        let bytes = text.as_bytes();
-        let is_it = |number| self.bytes(number) == bytes;
-        self.names.find(self.key.hash(bytes), is_it)
-    }
-
-    /// The number of the level, held once more.
-    fn hold(&mut self, text: &str) -> u32 {
-        if let Some(number) = self.find(text) {
-            if let Some(level) = self.entries.by_slot_mut(number) {
-                level.holders += 1;
-            }
-            return number;
-        }
-        let (number, _) = self.entries.insert(Level { text: self.texts.insert(text), holders: 1 });
-        let Levels { key, texts, entries, names } = self;
-        names.insert(key.hash(text.as_bytes()), number, |number| {
-            key.hash(level_bytes(entries, texts, number))
-        });
-        number
-    }
-
-    /// Undoes one [`Levels::hold`].
-    fn release(&mut self, number: u32) {
-        let Some(level) = self.entries.by_slot_mut(number) else { return };
-        level.holders -= 1;
-        if level.holders > 0 {
-            return;
-        }
-        let text = level.text;
-        let Levels { key, texts, entries, names } = self;
-        let hash_of = |number| key.hash(level_bytes(entries, texts, number));
-        names.remove(hash_of(number), number, hash_of);
-        entries.remove_by_slot(number);
-        texts.remove(text);
-    }
-
-    fn bytes(&self, number: u32) -> &[u8] {
-        level_bytes(&self.entries, &self.texts, number)
-    }
-}
-
-fn level_bytes<'a>(entries: &Slab<Level>, texts: &'a Texts, number: u32) -> &'a [u8] {
-    texts.bytes(entries.by_slot(number).expect("nodes and names hold living levels").text)
 }
