@@ -1,0 +1,76 @@
+//! `cargo xtask test`: installs what the tests need, runs every test, and adds them up.
+//!
+//! The last line of its output is the summary: `N passed, N failed`, and `, N skipped` when something was left out.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Command, ExitCode, Stdio};
+
+use crate::command::{announce, cargo, search_path};
+use crate::fuzz;
+use crate::needs::{self, Missing};
+use crate::tally::Tally;
+
+/// Runs the tests. A package that cannot be installed counts as a failure, unless `--allow-missing` is given.
+pub(crate) fn run(arguments: &[String]) -> Result<ExitCode, String> {
+    let mut allow_missing = false;
+    for argument in arguments {
+        match argument.as_str() {
+            "--allow-missing" => allow_missing = true,
+            other => return Err(format!("test takes no {other:?}, only --allow-missing")),
+        }
+    }
+    let missing = needs::install();
+    name_missing(&missing);
+    let mut tally = Tally::default();
+    run_cargo_test(&missing, &mut tally)?;
+    fuzz::drive_all(&mut tally)?;
+    if !allow_missing {
+        tally.failed += missing.len();
+    }
+    println!();
+    name_missing(&missing);
+    if !missing.is_empty() && !allow_missing {
+        println!("Each counts as a failure; --allow-missing accepts that their tests are skipped.");
+    }
+    println!("{tally}");
+    Ok(if tally.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn name_missing(missing: &[Missing]) {
+    for Missing { package, why, .. } in missing {
+        println!("Not installed: {package}: {why}");
+    }
+}
+
+/// Unit, integration and documentation tests of the workspace, those included that need other people's programs.
+fn run_cargo_test(missing: &[Missing], tally: &mut Tally) -> Result<(), String> {
+    let mut command = cargo(&["test", "--workspace", "--no-fail-fast", "--", "--include-ignored"]);
+    for part in missing.iter().flat_map(|need| need.tests) {
+        command.args(["--skip", part]);
+    }
+    let failed_before = tally.failed;
+    let succeeded = stream(command.env("PATH", search_path()), |line| tally.add_line(line))?;
+    if !succeeded && tally.failed == failed_before {
+        // A test program that does not build, or dies without a result, fails as a whole.
+        tally.failed += 1;
+    }
+    Ok(())
+}
+
+/// Announces and runs a command, shows each line of its output as it comes, and hands it to `see`. Tells whether the
+/// command succeeded.
+fn stream(command: &mut Command, mut see: impl FnMut(&str)) -> Result<bool, String> {
+    announce(command);
+    let program = command.get_program().to_string_lossy().into_owned();
+    let fault = |error| format!("{program} cannot be run: {error}");
+    let mut child = command.stdout(Stdio::piped()).spawn().map_err(fault)?;
+    let mut output = BufReader::new(child.stdout.take().expect("standard output was captured"));
+    let mut line = Vec::new();
+    while output.read_until(b'\n', &mut line).map_err(fault)? > 0 {
+        let text = String::from_utf8_lossy(&line);
+        print!("{text}");
+        see(text.trim_end());
+        line.clear();
+    }
+    Ok(child.wait().map_err(fault)?.success())
+}
