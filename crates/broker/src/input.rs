@@ -72,6 +72,8 @@ pub enum Input<'a> {
         /// Topic and payload of each value that changed.
         values: &'a [(String, String)],
     },
+    /// The broker will stop: publish the wills that are due then, while their receivers can still be reached.
+    Prepare,
     /// The broker stops: say so to every client, and publish what has to be published.
     Stop,
 }

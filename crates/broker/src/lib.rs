@@ -12,6 +12,7 @@ mod group;
 pub mod input;
 pub mod limits;
 mod link;
+pub mod matching;
 pub mod message;
 mod outbox;
 pub mod parcel;

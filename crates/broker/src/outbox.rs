@@ -11,14 +11,14 @@ const FIRST_CAPACITY: usize = 1 << 10;
 
 /// Buffers that wait for their next use. One per shard.
 #[derive(Debug)]
-pub struct OutboxPool {
+pub(crate) struct OutboxPool {
     free: Vec<Box<Buffer>>,
     kept_max: usize,
 }
 
 impl OutboxPool {
     /// A pool that keeps at most `kept_max` free buffers.
-    pub fn new(kept_max: usize) -> Self {
+    pub(crate) fn new(kept_max: usize) -> Self {
         OutboxPool { free: Vec::new(), kept_max }
     }
 
@@ -45,31 +45,31 @@ struct Buffer {
 
 /// What waits for one socket. One word when nothing does.
 #[derive(Debug, Default)]
-pub struct Outbox(Option<Box<Buffer>>);
+pub(crate) struct Outbox(Option<Box<Buffer>>);
 
 impl Outbox {
     /// Where to append packets.
-    pub fn bytes(&mut self, pool: &mut OutboxPool) -> &mut Vec<u8> {
+    pub(crate) fn bytes(&mut self, pool: &mut OutboxPool) -> &mut Vec<u8> {
         &mut self.0.get_or_insert_with(|| pool.take()).bytes
     }
 
     /// What the socket has not taken yet.
-    pub fn pending(&self) -> &[u8] {
+    pub(crate) fn pending(&self) -> &[u8] {
         self.0.as_ref().map_or(&[], |buffer| &buffer.bytes[buffer.sent..])
     }
 
     /// Bytes that wait.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.0.as_ref().map_or(0, |buffer| buffer.bytes.len() - buffer.sent)
     }
 
     /// True if nothing waits.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
     /// The socket took the first `count` bytes.
-    pub fn advance(&mut self, count: usize, pool: &mut OutboxPool) {
+    pub(crate) fn advance(&mut self, count: usize, pool: &mut OutboxPool) {
         let Some(buffer) = &mut self.0 else { return };
         buffer.sent += count;
         if buffer.sent == buffer.bytes.len() {
@@ -82,7 +82,7 @@ impl Outbox {
     }
 
     /// Throws away what waits.
-    pub fn clear(&mut self, pool: &mut OutboxPool) {
+    pub(crate) fn clear(&mut self, pool: &mut OutboxPool) {
         if let Some(buffer) = self.0.take() {
             pool.give_back(buffer);
         }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use longwire_proto::{PacketId, QoS};
 
-use crate::address::SessionRef;
+use crate::address::{GroupRef, SessionRef};
 use crate::message::{Head, Message, MessageView, Millis};
 use crate::routes::TargetOptions;
 
@@ -27,7 +27,14 @@ pub enum Record {
     /// It lost its connection; its expiry interval runs from this moment.
     SessionLeft { session: SessionRef, at: Millis },
     /// It subscribed, or changed a subscription. The filter is whole, `$share/name/` included.
-    Subscribed { session: SessionRef, filter: Box<str>, options: TargetOptions, identifier: u32 },
+    Subscribed {
+        session: SessionRef,
+        filter: Box<str>,
+        options: TargetOptions,
+        identifier: u32,
+        /// Address of the shared group, which is of this run only and not written.
+        group: Option<GroupRef>,
+    },
     /// It unsubscribed.
     Unsubscribed { session: SessionRef, filter: Box<str> },
     /// It sent a QoS 2 PUBLISH with this id `[MQTT-4.3.3-8]`.
@@ -73,7 +80,7 @@ impl Record {
                 put_session(out, SESSION_LEFT, *session);
                 out.extend_from_slice(&at.to_be_bytes());
             }
-            Record::Subscribed { session, filter, options, identifier } => {
+            Record::Subscribed { session, filter, options, identifier, group: _ } => {
                 put_session(out, SUBSCRIBED, *session);
                 out.push(options.to_bits());
                 out.extend_from_slice(&identifier.to_be_bytes());
@@ -167,7 +174,7 @@ impl<'a> Reader<'a> {
             SUBSCRIBED => {
                 let options = TargetOptions::from_bits(self.u8()?)?;
                 let identifier = self.u32()?;
-                Record::Subscribed { session, filter: self.text()?.into(), options, identifier }
+                Record::Subscribed { session, filter: self.text()?.into(), options, identifier, group: None }
             }
             UNSUBSCRIBED => Record::Unsubscribed { session, filter: self.text()?.into() },
             INBOUND_RECEIVED => Record::InboundReceived { session, packet_id: self.packet_id()? },
@@ -262,7 +269,13 @@ mod tests {
             Record::SessionBegun { session: SESSION, client_id: "c".into(), expiry_secs: 60 },
             Record::SessionEnded { session: SESSION },
             Record::SessionLeft { session: SESSION, at: 5 },
-            Record::Subscribed { session: SESSION, filter: "a/#".into(), options, identifier: 4 },
+            Record::Subscribed {
+                session: SESSION,
+                filter: "a/#".into(),
+                options,
+                identifier: 4,
+                group: None,
+            },
             Record::Unsubscribed { session: SESSION, filter: "a/#".into() },
             Record::InboundReceived { session: SESSION, packet_id: id },
             Record::InboundReleased { session: SESSION, packet_id: id },

@@ -18,9 +18,9 @@ use crate::group::Group;
 use crate::input::{Input, LinkId};
 use crate::limits::Limits;
 use crate::link::{Afterwards, Answer, LinkState, Links};
+use crate::matching::Matcher;
 use crate::message::{Message, MessageView, Millis, NEVER};
 use crate::parcel::{FromJournal, Parcel, Recipient};
-use crate::routes::{FilterId, Receiver};
 use crate::session::Session;
 use crate::slab::Slab;
 use crate::tables::TablesInTurn;
@@ -55,29 +55,10 @@ pub struct Shard {
     pub(crate) unfinished: Vec<SessionRef>,
     /// The journal takes no more messages.
     pub(crate) journal_full: bool,
-    pub(crate) matched: Matched,
+    pub(crate) matcher: Matcher,
     pub(crate) scratch: PropertiesBuf,
     /// What this shard has counted.
     pub counters: Counters,
-}
-
-/// Scratch space of one match: who receives the message of the moment.
-#[derive(Debug, Default)]
-pub(crate) struct Matched {
-    pub(crate) filters: Vec<FilterId>,
-    pub(crate) candidates: Vec<Candidate>,
-    pub(crate) recipients: Vec<Recipient>,
-    pub(crate) identifiers: Vec<u32>,
-}
-
-/// One matching subscription.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Candidate {
-    pub(crate) receiver: Receiver,
-    pub(crate) qos: QoS,
-    pub(crate) retain_as_published: bool,
-    pub(crate) durable: bool,
-    pub(crate) identifier: u32,
 }
 
 /// A message on its way to more receivers than one turn serves.
@@ -125,6 +106,22 @@ pub struct Counters {
     pub sessions_expired: u64,
 }
 
+impl std::ops::AddAssign for Counters {
+    fn add_assign(&mut self, other: Counters) {
+        self.packets_received += other.packets_received;
+        self.packets_sent += other.packets_sent;
+        self.publishes_received += other.publishes_received;
+        self.publishes_sent += other.publishes_sent;
+        self.publishes_dropped += other.publishes_dropped;
+        self.publish_bytes_received += other.publish_bytes_received;
+        self.publish_bytes_sent += other.publish_bytes_sent;
+        self.connections_accepted += other.connections_accepted;
+        self.connections += other.connections;
+        self.sessions += other.sessions;
+        self.sessions_expired += other.sessions_expired;
+    }
+}
+
 /// What every step of a turn needs beside the shard.
 #[derive(Debug)]
 pub(crate) struct Turn<'a, 't> {
@@ -155,7 +152,7 @@ impl Shard {
             wide: VecDeque::new(),
             unfinished: Vec::new(),
             journal_full: false,
-            matched: Matched::default(),
+            matcher: Matcher::default(),
             scratch: PropertiesBuf::new(),
             counters: Counters::default(),
         }
@@ -193,6 +190,7 @@ impl Shard {
             }
             Input::TurnEnds => self.tell_settled(turn),
             Input::Sys { values } => self.publish_sys(values, turn),
+            Input::Prepare => self.prepare_to_stop(turn),
             Input::Stop => self.stop(turn),
         }
     }
@@ -439,6 +437,21 @@ impl Shard {
                 payload: payload.as_bytes(),
             };
             self.publish_view(&view, 0, turn);
+        }
+    }
+
+    /// Publishes the wills of all clients that are connected: the stop will end their connections (U5-40). Those
+    /// with a delay belong to sessions that go on.
+    fn prepare_to_stop(&mut self, turn: &mut Turn<'_, '_>) {
+        let links: Vec<LinkId> = self.links.ids().collect();
+        for link_id in links {
+            let Some(slot) = self.session_of(link_id) else { continue };
+            let Some(session) = self.sessions.by_slot(slot) else { continue };
+            let delay_secs =
+                session.extra().and_then(|extra| extra.will.as_ref()).map(|will| will.delay_secs);
+            if delay_secs == Some(0) || !session.outlives_connection() {
+                self.publish_will(self.address(slot), turn);
+            }
         }
     }
 

@@ -141,7 +141,8 @@ impl<T> Slab<T> {
     }
 
     /// Takes out whatever lives in the slot now, for owners whose slots cannot be stale.
-    pub(crate) fn remove_by_slot(&mut self, slot: u32) -> Option<T> {
+    /// Takes out what is in `slot`, of whatever generation.
+    pub fn remove_by_slot(&mut self, slot: u32) -> Option<T> {
         let number = slot / PAGE_ENTRIES as u32;
         let page = self.pages.get_mut(number as usize)?;
         let value = page.remove(slot as usize % PAGE_ENTRIES)?;

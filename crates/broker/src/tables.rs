@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+use parking_lot::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::address::HashKey;
 use crate::message::Message;
@@ -17,6 +17,9 @@ use crate::routes::Routes;
 #[derive(Debug)]
 pub struct Tables {
     routes: RwLock<Routes>,
+    /// Held by a shard from the moment its retained publications take effect until their mail is posted, so that they
+    /// have one order among all shards (E09).
+    pub order: Mutex<()>,
     /// Retained messages with the bytes they hold.
     pub retained: RwLock<RetainedMessages>,
 }
@@ -33,7 +36,7 @@ pub struct RetainedMessages {
 impl Tables {
     /// Empty tables; `key` seeds the hash tables, whose keys attackers choose.
     pub fn new(key: HashKey) -> Self {
-        Tables { routes: RwLock::new(Routes::new(key)), retained: RwLock::default() }
+        Tables { routes: RwLock::new(Routes::new(key)), order: Mutex::new(()), retained: RwLock::default() }
     }
 
     /// Subscriptions held.

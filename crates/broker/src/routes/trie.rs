@@ -72,14 +72,22 @@ impl Trie {
 
     /// Removes a filter that is there.
     pub(super) fn remove(&mut self, filter: &str) {
-        let (path, has_rest) = match filter.strip_suffix('#') {
-            Some(path) => (path.strip_suffix('/'), true),
-            None => (Some(filter), false),
-        };
-        let levels = path.into_iter().flat_map(|path| path.split('/'));
-        let Some(node) = self.walk(levels) else { return };
-        let ended = self.node_mut(node);
-        *(if has_rest { &mut ended.rest } else { &mut ended.end }) = NONE;
+        let mut node = self.root;
+        let mut has_rest = false;
+        for level in filter.split('/') {
+            let next = match level {
+                "#" => {
+                    has_rest = true;
+                    break;
+                }
+                "+" => Some(self.node(node).plus).filter(|plus| *plus != NONE),
+                _ => self.child(node, self.key.fingerprint(level.as_bytes())),
+            };
+            let Some(next) = next else { return };
+            node = next;
+        }
+        let last = self.node_mut(node);
+        *(if has_rest { &mut last.rest } else { &mut last.end }) = NONE;
         self.filters -= 1;
         self.prune(node);
     }
@@ -132,17 +140,6 @@ impl Trie {
                 next.extend(self.child(number, level));
             }
         }
-    }
-
-    fn walk<'a>(&self, levels: impl Iterator<Item = &'a str>) -> Option<u32> {
-        let mut node = self.root;
-        for level in levels {
-            node = match level {
-                "+" => Some(self.node(node).plus).filter(|plus| *plus != NONE)?,
-                _ => self.child(node, self.key.fingerprint(level.as_bytes()))?,
-            };
-        }
-        Some(node)
     }
 
     fn child(&self, parent: u32, level: Fingerprint) -> Option<u32> {

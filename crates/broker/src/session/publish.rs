@@ -12,20 +12,9 @@ use crate::event::{Event, Why};
 use crate::input::LinkId;
 use crate::link::{Answer, forwarded};
 use crate::message::{Message, MessageView, NEVER};
-use crate::parcel::Recipient;
 use crate::record::Record;
-use crate::routes::Receiver;
-use crate::shard::{Candidate, Deferred, Matched, Shard, Turn};
+use crate::shard::{Deferred, Shard, Turn};
 use crate::tables::RetainedMessages;
-
-/// What a publication needs before it may be acknowledged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Need {
-    /// Nothing.
-    Nothing,
-    /// A durable session or group wants it: it has to be kept.
-    Keeping,
-}
 
 impl Shard {
     /// PUBLISH from a client.
@@ -268,14 +257,15 @@ impl Shard {
             self.deferred.push(Deferred { message: view.to_message(), ticket });
             return Some(ReasonCode::Success);
         }
-        let need = self.find_receivers(view, turn);
-        if need == Need::Keeping {
+        self.matcher.find(turn.tables.routes(), view);
+        let is_wanted_later = !self.matcher.kept.is_empty();
+        if is_wanted_later {
             if self.journal_full {
                 return None;
             }
             turn.effects.keeps.push((ticket, Record::Message(view.to_message())));
         }
-        let is_matched = need == Need::Keeping || !self.matched.recipients.is_empty();
+        let is_matched = is_wanted_later || !self.matcher.live.is_empty();
         self.dispatch(view, turn);
         Some(if is_matched { ReasonCode::Success } else { ReasonCode::NoMatchingSubscribers })
     }
@@ -288,8 +278,8 @@ impl Shard {
             if view.retain {
                 self.retain(&message, turn);
             }
-            let need = self.find_receivers(&view, turn);
-            if need == Need::Keeping || (view.retain && view.qos > QoS::AtMostOnce) {
+            self.matcher.find(turn.tables.routes(), &view);
+            if !self.matcher.kept.is_empty() || (view.retain && view.qos > QoS::AtMostOnce) {
                 turn.effects.keeps.push((ticket, Record::Message(Arc::clone(&message))));
             } else {
                 // Nothing to keep after all, but an answer may wait: have its ticket confirmed in its order.
@@ -330,47 +320,10 @@ impl Shard {
         }
     }
 
-    /// Fills `matched.recipients` with everybody who gets the message now; says if others need it kept.
-    fn find_receivers(&mut self, view: &MessageView<'_>, turn: &mut Turn<'_, '_>) -> Need {
-        let routes = turn.tables.routes();
-        let Matched { filters, candidates, recipients, identifiers } = &mut self.matched;
-        routes.matching(view.topic, filters);
-        candidates.clear();
-        recipients.clear();
-        identifiers.clear();
-        for &filter in filters.iter() {
-            for target in routes.targets(filter) {
-                let options = target.options();
-                if options.no_local && target.receiver() == Receiver::Session(view.publisher) {
-                    continue;
-                }
-                candidates.push(Candidate {
-                    receiver: target.receiver(),
-                    qos: options.qos,
-                    retain_as_published: options.retain_as_published,
-                    durable: options.durable && view.qos > QoS::AtMostOnce,
-                    identifier: target.subscription_identifier(),
-                });
-            }
-        }
-        if filters.len() > 1 {
-            candidates.sort_by_key(|candidate| candidate.receiver);
-        }
-        let mut need = Need::Nothing;
-        for same_receiver in candidates.chunk_by(|one, other| one.receiver == other.receiver) {
-            if same_receiver.iter().any(|candidate| candidate.durable) {
-                need = Need::Keeping;
-            } else {
-                recipients.push(merge(same_receiver, identifiers));
-            }
-        }
-        need
-    }
-
-    /// Delivers the message to the recipients of this shard and mails it to the others.
+    /// Delivers the message to the live recipients of this shard and mails it to the others.
     fn dispatch(&mut self, view: &MessageView<'_>, turn: &mut Turn<'_, '_>) {
-        let mut recipients = std::mem::take(&mut self.matched.recipients);
-        let identifiers = std::mem::take(&mut self.matched.identifiers);
+        let mut recipients = std::mem::take(&mut self.matcher.live);
+        let identifiers = std::mem::take(&mut self.matcher.identifiers);
         if self.shards > 1 && recipients.iter().any(|recipient| recipient.receiver.shard() != self.number) {
             recipients.sort_by_key(|recipient| recipient.receiver.shard());
         }
@@ -382,9 +335,8 @@ impl Shard {
                 turn.effects.post_message(shard, view, same_shard, &identifiers);
             }
         }
-        recipients.clear();
-        self.matched.recipients = recipients;
-        self.matched.identifiers = identifiers;
+        self.matcher.live = recipients;
+        self.matcher.identifiers = identifiers;
     }
 
     /// PUBREL from a publisher `[MQTT-4.3.3-11]`.
@@ -407,26 +359,6 @@ impl Shard {
         });
         self.owe(link_id, ticket, Answer::Ack(AckKind::PubComp, ack.packet_id, reason), turn);
     }
-}
-
-/// One copy for one receiver, whatever number of its subscriptions match `[MQTT-3.3.4-2]` `[MQTT-3.3.4-4]`.
-fn merge(same_receiver: &[Candidate], identifiers: &mut Vec<u32>) -> Recipient {
-    let first = identifiers.len() as u32;
-    let mut recipient = Recipient {
-        receiver: same_receiver[0].receiver,
-        qos: QoS::AtMostOnce,
-        retain_as_published: false,
-        identifiers: (first, 0),
-    };
-    for candidate in same_receiver {
-        recipient.qos = recipient.qos.max(candidate.qos);
-        recipient.retain_as_published |= candidate.retain_as_published;
-        if candidate.identifier != 0 {
-            identifiers.push(candidate.identifier);
-            recipient.identifiers.1 += 1;
-        }
-    }
-    recipient
 }
 
 /// More levels than `max`? Counts bytes, since `/` is never part of another character.

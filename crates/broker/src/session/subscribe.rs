@@ -6,7 +6,7 @@ use longwire_proto::{Packet, QoS, ReasonCode, encode, topic};
 
 use super::publish::has_too_many_levels;
 use super::{Membership, Session};
-use crate::address::{SessionRef, shard_of};
+use crate::address::{GroupRef, SessionRef, shard_of};
 use crate::event::{Event, Why};
 use crate::input::LinkId;
 use crate::link::Answer;
@@ -96,7 +96,7 @@ impl Shard {
         if is_new {
             session.subscriptions.push(filter);
         }
-        keep_subscription(session, address, wish, options, turn);
+        keep_subscription(session, address, wish, options, None, turn);
         let wants_retained = match wish.options.retain_handling {
             RetainHandling::AtSubscribe => true,
             RetainHandling::IfNew => is_new,
@@ -125,7 +125,6 @@ impl Shard {
             retain_as_published: options.retain_as_published,
             identifier: wish.identifier,
         };
-        keep_subscription(session, address, wish, options, turn);
         let memberships = &mut session.extra_mut().memberships;
         let known = memberships.iter_mut().find(|membership| *membership.filter == *wish.filter);
         let group = if let Some(membership) = known {
@@ -146,6 +145,7 @@ impl Shard {
             });
             group
         };
+        keep_subscription(session, address, wish, options, Some(group), turn);
         self.post_to_group(GroupMail::Join { group, member: address, terms }, turn);
         self.open_memberships(slot, turn);
         Grant { code: granted(options.qos), replay: None }
@@ -273,6 +273,7 @@ fn keep_subscription(
     address: SessionRef,
     wish: &Wish<'_>,
     options: TargetOptions,
+    group: Option<GroupRef>,
     turn: &mut Turn<'_, '_>,
 ) {
     if session.durable {
@@ -281,6 +282,7 @@ fn keep_subscription(
             filter: wish.filter.into(),
             options,
             identifier: wish.identifier,
+            group,
         };
         turn.effects.keeps.push((wish.ticket, record));
     }

@@ -1,0 +1,67 @@
+//! One socket of a worker: its unread bytes, its timers, and where it is in its life. What it means in MQTT is the
+//! shard's to know.
+
+use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
+
+use longwire_net::stream::Stream;
+
+/// A socket and what its worker needs to know about it.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(crate) stream: Stream,
+    pub(crate) stage: Stage,
+    /// Bytes read that do not make a whole packet yet, or that wait while reading is paused.
+    pub(crate) unread: Option<Box<Vec<u8>>>,
+    address: Address,
+    /// Tick of the last complete packet, or of the last bytes of a PUBLISH under way.
+    pub(crate) heard_at: u32,
+    /// Tick at which the packet under way began; 0 if none is.
+    pub(crate) packet_since: u32,
+    /// Seconds of silence after which it is closed; 0 is never.
+    pub(crate) silence_max_secs: u32,
+}
+
+/// Where a connection is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// Its CONNECT has not come.
+    Greeting,
+    /// It belongs to the shard.
+    Live,
+    /// The shard has closed it; what waits is sent, then our side is ended.
+    Closing,
+    /// Our side is ended; the peer's end is awaited, so that it can read our last words.
+    Draining,
+}
+
+/// A socket address in half the space of [`SocketAddr`].
+#[derive(Debug)]
+enum Address {
+    V4(SocketAddrV4),
+    V6(Box<SocketAddrV6>),
+}
+
+impl Connection {
+    pub(crate) fn new(stream: Stream, address: SocketAddr, tick: u32) -> Self {
+        let address = match address {
+            SocketAddr::V4(address) => Address::V4(address),
+            SocketAddr::V6(address) => Address::V6(Box::new(address)),
+        };
+        Connection {
+            stream,
+            stage: Stage::Greeting,
+            unread: None,
+            address,
+            heard_at: tick,
+            packet_since: 0,
+            silence_max_secs: 0,
+        }
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        match &self.address {
+            Address::V4(address) => SocketAddr::V4(*address),
+            Address::V6(address) => SocketAddr::V6(**address),
+        }
+    }
+}

@@ -1,0 +1,502 @@
+//! The one place where order is decided for everything that is kept: records of all shards are gathered, appended to
+//! the lane as one block, and applied in log order once they are durable.
+//!
+//! Sans-IO: mail in, calls on a [`Lane`], mail out. The thread around it is the server's, or the simulator's.
+//!
+//! The journal has an index of its own, of what durable sessions subscribed to, changed only by records in log
+//! order. So the durable receivers of a message are those of its place in the log, whatever happened to the shared
+//! index since it was published.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use longwire_broker::address::{GroupRef, HashKey, SessionRef};
+use longwire_broker::effect::Ticket;
+use longwire_broker::limits::{Limits, PAGE_BYTES};
+use longwire_broker::matching::Matcher;
+use longwire_broker::message::Message;
+use longwire_broker::parcel::{Ask, FromJournal, LogDelivery, Page, PageEntry};
+use longwire_broker::record::{Position, Record};
+use longwire_broker::routes::{FilterId, Receiver, Routes, Target, TargetOptions};
+use longwire_engine::{Lane, LaneError};
+use longwire_proto::{QoS, topic};
+
+use crate::block;
+use crate::postings::Posting;
+
+/// Bytes appended between two sweeps for what nobody needs any more.
+const SWEEP_EVERY_BYTES: u64 = 8 << 20;
+
+/// What one shard asked for in one turn. Its records are kept together or not at all.
+#[derive(Debug)]
+pub struct Mail {
+    /// The shard.
+    pub from: u16,
+    /// Records to keep, in order, each with its ticket (0: nobody waits).
+    pub keeps: Vec<(Ticket, Record)>,
+    /// Confirm every ticket up to this one in its order.
+    pub confirm: Ticket,
+    /// Other requests.
+    pub asks: Vec<Ask>,
+}
+
+/// Mail for each shard, by its number.
+pub type Answers = Vec<Vec<FromJournal>>;
+
+/// Keeps, orders and hands out what must survive.
+pub struct Journal {
+    lane: Box<dyn Lane>,
+    gathered: Gathered,
+    /// Appended, not yet durable; oldest first.
+    appended: VecDeque<Appended>,
+    routes: Routes,
+    subscribers: HashMap<Receiver, Subscriber>,
+    groups: HashMap<GroupRef, Vec<SessionRef>>,
+    postings: HashMap<FilterId, Posting>,
+    matcher: Matcher,
+    /// Everything up to here was applied.
+    applied: Position,
+    last_read: Option<(Position, Vec<Record>)>,
+    bytes_max: u64,
+    is_full: bool,
+    next_sweep: u64,
+    appended_bytes: u64,
+}
+
+/// Records on their way into the next block.
+#[derive(Default)]
+struct Gathered {
+    records: Vec<Record>,
+    tickets: HashMap<u16, Ticket>,
+}
+
+/// A block that is not yet durable.
+struct Appended {
+    first: Position,
+    last: Position,
+    gathered: Gathered,
+}
+
+/// A durable session, or a group with durable members.
+#[derive(Default)]
+struct Subscriber {
+    /// Filters, each with the place where the subscription began.
+    filters: Vec<(FilterId, Position)>,
+    /// A session's shared groups, by their whole filter.
+    groups: Vec<(Box<str>, GroupRef)>,
+    /// Nothing up to here is needed again.
+    settled: Position,
+}
+
+impl Journal {
+    /// A journal on `lane`, which must be empty; `key` seeds its hash tables.
+    pub fn new(lane: Box<dyn Lane>, key: HashKey, limits: &Limits) -> Self {
+        Journal {
+            lane,
+            gathered: Gathered::default(),
+            appended: VecDeque::new(),
+            routes: Routes::new(key),
+            subscribers: HashMap::new(),
+            groups: HashMap::new(),
+            postings: HashMap::new(),
+            matcher: Matcher::default(),
+            applied: 0,
+            last_read: None,
+            bytes_max: limits.journal_bytes_max as u64,
+            is_full: false,
+            next_sweep: SWEEP_EVERY_BYTES,
+            appended_bytes: 0,
+        }
+    }
+
+    /// Takes a shard's records into the next block. Its other requests are carried out by [`Journal::ask`].
+    pub fn gather(&mut self, from: u16, keeps: Vec<(Ticket, Record)>, confirm: Ticket) {
+        let mut newest = confirm;
+        for (ticket, record) in keeps {
+            newest = newest.max(ticket);
+            self.gathered.records.push(record);
+        }
+        if newest > 0 {
+            let ticket = self.gathered.tickets.entry(from).or_default();
+            *ticket = newest.max(*ticket);
+        }
+    }
+
+    /// Appends what was gathered and applies what has become durable. Call again later while [`Journal::is_idle`] is
+    /// false: an error, or a slow lane, leaves work over.
+    ///
+    /// # Errors
+    /// [`LaneError`] if the block could not be appended or synced; nothing of it was acknowledged, and the next call
+    /// tries again.
+    pub fn commit(&mut self, answers: &mut Answers) -> Result<(), LaneError> {
+        let result = self.append();
+        self.apply_durable(answers);
+        self.sweep_if_due();
+        self.tell_if_full(answers);
+        result
+    }
+
+    /// True if nothing waits to be appended or to become durable.
+    pub fn is_idle(&self) -> bool {
+        self.gathered.records.is_empty() && self.gathered.tickets.is_empty() && self.appended.is_empty()
+    }
+
+    /// Bytes the log holds.
+    pub fn bytes(&self) -> u64 {
+        self.lane.bytes()
+    }
+
+    fn append(&mut self) -> Result<(), LaneError> {
+        if !self.gathered.records.is_empty() {
+            let block = block::encode(&self.gathered.records);
+            let count = self.gathered.records.len() as u32;
+            let first = self.lane.append(&block, count)?;
+            self.appended_bytes += block.len() as u64;
+            let gathered = std::mem::take(&mut self.gathered);
+            self.appended.push_back(Appended { first, last: first + u64::from(count) - 1, gathered });
+            self.lane.commit()?;
+        } else if !self.gathered.tickets.is_empty() {
+            // Nothing to keep, but a place in the order: behind everything appended so far.
+            let last = self.lane.next() - 1;
+            let gathered = std::mem::take(&mut self.gathered);
+            self.appended.push_back(Appended { first: last + 1, last, gathered });
+        }
+        Ok(())
+    }
+
+    fn apply_durable(&mut self, answers: &mut Answers) {
+        let durable = self.lane.durable();
+        while self.appended.front().is_some_and(|appended| appended.last <= durable) {
+            let Some(Appended { first, last, gathered }) = self.appended.pop_front() else { break };
+            let mut deliveries: Vec<Vec<LogDelivery>> = answers.iter().map(|_| Vec::new()).collect();
+            for (position, record) in (first..).zip(gathered.records) {
+                self.apply(position, record, &mut deliveries);
+            }
+            self.applied = self.applied.max(last);
+            for (shard, deliveries) in deliveries.into_iter().enumerate() {
+                if !deliveries.is_empty() {
+                    answers[shard].push(FromJournal::Deliveries(deliveries));
+                }
+            }
+            for (shard, ticket) in gathered.tickets {
+                answers[usize::from(shard)].push(FromJournal::Kept(ticket));
+            }
+        }
+    }
+
+    fn apply(&mut self, position: Position, record: Record, deliveries: &mut [Vec<LogDelivery>]) {
+        match record {
+            Record::Message(message) => self.apply_message(position, message, deliveries),
+            Record::SessionBegun { session, .. } => {
+                self.subscribers.entry(Receiver::Session(session)).or_default();
+            }
+            Record::SessionEnded { session } => self.end_session(session),
+            Record::Subscribed { session, filter, options, identifier, group } => match group {
+                Some(group) => self.join(session, filter, group, options, position),
+                None => self.subscribe(Receiver::Session(session), &filter, options, identifier, position),
+            },
+            Record::Unsubscribed { session, filter } => self.unsubscribe(session, &filter),
+            // What only recovery needs.
+            Record::SessionLeft { .. }
+            | Record::InboundReceived { .. }
+            | Record::InboundReleased { .. }
+            | Record::Delivered { .. }
+            | Record::Received { .. }
+            | Record::Settled { .. } => {}
+        }
+    }
+
+    /// Posts the message and hands it to its receivers' shards.
+    fn apply_message(
+        &mut self,
+        position: Position,
+        message: Arc<Message>,
+        deliveries: &mut [Vec<LogDelivery>],
+    ) {
+        self.matcher.find(&self.routes, &message.view());
+        for &filter in self.matcher.filters() {
+            if self.routes.has_durable(filter) {
+                self.postings.entry(filter).or_default().push(position);
+            }
+        }
+        let kept = &mut self.matcher.kept;
+        kept.sort_by_key(|recipient| recipient.receiver.shard());
+        for same_shard in kept.chunk_by(|one, other| one.receiver.shard() == other.receiver.shard()) {
+            deliveries[usize::from(same_shard[0].receiver.shard())].push(LogDelivery {
+                position,
+                message: Arc::clone(&message),
+                recipients: same_shard.to_vec(),
+                identifiers: self.matcher.identifiers.clone(),
+            });
+        }
+    }
+
+    // --- subscriptions, in log order
+
+    fn subscribe(
+        &mut self,
+        receiver: Receiver,
+        filter: &str,
+        options: TargetOptions,
+        identifier: u32,
+        position: Position,
+    ) {
+        let target = Target::new(receiver, options, identifier);
+        let (filter, is_new) = self.routes.subscribe(filter, target);
+        if is_new {
+            self.subscribers.entry(receiver).or_default().filters.push((filter, position));
+        }
+        self.drop_posting_if_unused(filter);
+    }
+
+    /// A durable session joins a shared group, or changes its terms.
+    fn join(
+        &mut self,
+        session: SessionRef,
+        filter: Box<str>,
+        group: GroupRef,
+        options: TargetOptions,
+        position: Position,
+    ) {
+        let Some(inner) = topic::shared(&filter).map(|shared| shared.filter.to_owned()) else { return };
+        let subscriber = self.subscribers.entry(Receiver::Session(session)).or_default();
+        let is_known = subscriber.groups.iter().any(|(held, _)| *held == filter);
+        if !options.durable {
+            // A QoS 0 member needs nothing kept.
+            if is_known {
+                self.unsubscribe(session, &filter);
+            }
+            return;
+        }
+        if is_known {
+            return;
+        }
+        subscriber.groups.push((filter, group));
+        let members = self.groups.entry(group).or_default();
+        members.push(session);
+        if members.len() == 1 {
+            let options = TargetOptions {
+                qos: QoS::ExactlyOnce,
+                no_local: false,
+                retain_as_published: false,
+                durable: true,
+            };
+            self.subscribe(Receiver::Group(group), &inner, options, 0, position);
+        }
+    }
+
+    fn unsubscribe(&mut self, session: SessionRef, filter: &str) {
+        let receiver = Receiver::Session(session);
+        let Some(subscriber) = self.subscribers.get_mut(&receiver) else { return };
+        if let Some(index) = subscriber.groups.iter().position(|(held, _)| **held == *filter) {
+            let (_, group) = subscriber.groups.swap_remove(index);
+            return self.leave(session, group);
+        }
+        let Some(filter) = self.routes.find(filter) else { return };
+        subscriber.filters.retain(|(held, _)| *held != filter);
+        self.routes.unsubscribe(filter, receiver);
+        self.drop_posting_if_unused(filter);
+    }
+
+    fn leave(&mut self, session: SessionRef, group: GroupRef) {
+        let Some(members) = self.groups.get_mut(&group) else { return };
+        members.retain(|member| *member != session);
+        if members.is_empty() {
+            self.groups.remove(&group);
+            self.forget(Receiver::Group(group));
+        }
+    }
+
+    fn end_session(&mut self, session: SessionRef) {
+        let receiver = Receiver::Session(session);
+        let groups =
+            self.subscribers.get_mut(&receiver).map(|subscriber| std::mem::take(&mut subscriber.groups));
+        for (_, group) in groups.unwrap_or_default() {
+            self.leave(session, group);
+        }
+        self.forget(receiver);
+    }
+
+    fn forget(&mut self, receiver: Receiver) {
+        let Some(subscriber) = self.subscribers.remove(&receiver) else { return };
+        for (filter, _) in subscriber.filters {
+            self.routes.unsubscribe(filter, receiver);
+            self.drop_posting_if_unused(filter);
+        }
+    }
+
+    fn drop_posting_if_unused(&mut self, filter: FilterId) {
+        if !self.routes.has_durable(filter) {
+            self.postings.remove(&filter);
+        }
+    }
+
+    // --- reading
+
+    /// Carries out one request of the shard `from`.
+    pub fn ask(&mut self, from: u16, ask: Ask, answers: &mut Answers) {
+        let page = match ask {
+            Ask::Settled { receiver, through } => {
+                if let Some(subscriber) = self.subscribers.get_mut(&receiver) {
+                    subscriber.settled = subscriber.settled.max(through);
+                }
+                return;
+            }
+            Ask::Read { receiver, after, messages_max } => self.read(receiver, after, messages_max),
+            Ask::ReadAgain { receiver, positions } => self.read_again(receiver, &positions),
+        };
+        answers[usize::from(from)].push(FromJournal::Page(page));
+    }
+
+    /// The next messages for a receiver that is behind, with the tip of the log as it is now.
+    fn read(&mut self, receiver: Receiver, after: Position, messages_max: usize) -> Page {
+        let positions = self.positions_after(receiver, after, messages_max.max(1));
+        let is_all = positions.len() < messages_max.max(1);
+        let mut page =
+            Page { receiver, entries: Vec::new(), through: after, is_resend: false, at_tip: false };
+        let mut bytes = 0;
+        for position in positions {
+            if bytes >= PAGE_BYTES {
+                return page;
+            }
+            page.through = position;
+            if let Some(entry) = self.entry(receiver, position) {
+                bytes += entry.message.len();
+                page.entries.push(entry);
+            }
+        }
+        if is_all {
+            page.through = self.applied;
+            page.at_tip = true;
+        }
+        page
+    }
+
+    fn read_again(&mut self, receiver: Receiver, positions: &[Position]) -> Page {
+        let mut entries = Vec::new();
+        for &position in positions {
+            let entry = self.entry(receiver, position).or_else(|| {
+                // The subscription is gone, the delivery that was begun is not [MQTT-3.10.4-3].
+                let message = self.message_at(position)?;
+                Some(PageEntry {
+                    position,
+                    message,
+                    qos: QoS::ExactlyOnce,
+                    retain_as_published: false,
+                    identifiers: <_>::default(),
+                })
+            });
+            entries.extend(entry);
+        }
+        Page { receiver, entries, through: 0, is_resend: true, at_tip: false }
+    }
+
+    /// Positions above `after` that any of the receiver's filters matched since it subscribed to it, ascending.
+    fn positions_after(&self, receiver: Receiver, after: Position, count_max: usize) -> Vec<Position> {
+        let Some(subscriber) = self.subscribers.get(&receiver) else { return Vec::new() };
+        let mut positions: Vec<Position> = subscriber
+            .filters
+            .iter()
+            .filter_map(|(filter, begun)| Some((self.postings.get(filter)?, *begun)))
+            .flat_map(|(posting, begun)| posting.after(after.max(begun)).take(count_max))
+            .collect();
+        positions.sort_unstable();
+        positions.dedup();
+        positions.truncate(count_max);
+        positions
+    }
+
+    /// The message at `position` as this receiver's present subscriptions want it; `None` if they do not.
+    fn entry(&mut self, receiver: Receiver, position: Position) -> Option<PageEntry> {
+        let message = self.message_at(position)?;
+        let subscriber = self.subscribers.get(&receiver)?;
+        let held =
+            |filter| subscriber.filters.iter().any(|(held, begun)| *held == filter && *begun <= position);
+        self.matcher.find_for(&self.routes, &message.view(), receiver, held);
+        let recipient = self.matcher.kept.first()?;
+        Some(PageEntry {
+            position,
+            qos: recipient.qos,
+            retain_as_published: recipient.retain_as_published,
+            identifiers: recipient.identifiers_in(&self.matcher.identifiers).into(),
+            message,
+        })
+    }
+
+    /// A kept message. The block it came in stays decoded until another one is read, since readers go in order.
+    fn message_at(&mut self, position: Position) -> Option<Arc<Message>> {
+        let is_at_hand = self
+            .last_read
+            .as_ref()
+            .is_some_and(|(first, records)| (*first..*first + records.len() as u64).contains(&position));
+        if !is_at_hand {
+            let block = self.lane.read(position).ok()??;
+            self.last_read = Some((block.first, block::decode(&block.bytes).ok()?));
+        }
+        let (first, records) = self.last_read.as_ref()?;
+        match records.get((position - first) as usize)? {
+            Record::Message(message) => Some(Arc::clone(message)),
+            _ => None,
+        }
+    }
+
+    // --- letting go
+
+    fn sweep_if_due(&mut self) {
+        if self.appended_bytes >= self.next_sweep || (self.is_full && self.lane.bytes() > self.bytes_max / 2)
+        {
+            self.sweep();
+            // A log that stays large is swept less often, so that sweeping costs no more than appending does.
+            self.next_sweep = self.appended_bytes + SWEEP_EVERY_BYTES.max(self.lane.bytes() / 4);
+        }
+    }
+
+    /// Lets go of everything below the lowest position that any receiver still needs.
+    fn sweep(&mut self) {
+        let mut floor = self.applied + 1;
+        let Journal { postings, routes, subscribers, .. } = self;
+        for (filter, posting) in postings.iter_mut() {
+            let settled = routes
+                .targets(*filter)
+                .iter()
+                .filter(|target| target.is_durable())
+                .filter_map(|target| subscribers.get(&target.receiver()))
+                .map(|subscriber| {
+                    let begun =
+                        subscriber.filters.iter().find(|(held, _)| held == filter).map_or(0, |held| held.1);
+                    subscriber.settled.max(begun)
+                })
+                .min()
+                .unwrap_or(Position::MAX);
+            posting.trim(settled);
+            if let Some(first) = posting.first_after(settled) {
+                floor = floor.min(first);
+            }
+        }
+        if self.lane.trim(floor).is_ok() {
+            self.last_read = None;
+        }
+    }
+
+    fn tell_if_full(&mut self, answers: &mut Answers) {
+        let is_full = self.lane.bytes() > self.bytes_max;
+        if is_full && !self.is_full {
+            // Perhaps it is only that nobody has looked for a while.
+            self.sweep();
+        }
+        let is_full = self.lane.bytes() > self.bytes_max;
+        if is_full != self.is_full {
+            self.is_full = is_full;
+            for answer in answers.iter_mut() {
+                answer.push(FromJournal::Full(is_full));
+            }
+        }
+    }
+}
+
+impl Mail {
+    /// Bytes its records will take, roughly.
+    pub fn bytes(&self) -> usize {
+        self.keeps.iter().map(|(_, record)| record.size_hint()).sum()
+    }
+}
