@@ -46,14 +46,11 @@ pub enum Event {
     },
     /// AUTH 0x18: answer with `Client::authenticate`.
     Challenge {
-        /// Authentication Data.
-        data: Option<Vec<u8>>,
+        /// Authentication Data; empty if there was none.
+        data: Vec<u8>,
     },
     /// AUTH 0x00: the re-authentication that `Client::re_authenticate` began succeeded.
-    ReAuthenticated {
-        /// Authentication Data.
-        data: Option<Vec<u8>>,
-    },
+    ReAuthenticated,
     /// The connection is over: write what is left in the output, close the transport, and say so by
     /// `Client::transport_closed`.
     Closed(Cause),

@@ -150,7 +150,7 @@ impl Client {
             let what = "AUTH with another authentication method than CONNECT";
             return self.violation(ReasonCode::ProtocolError, "MQTT-4.12.0-5", what);
         }
-        let data = auth.properties.authentication_data().map(<[u8]>::to_vec);
+        let data = auth.properties.authentication_data().unwrap_or_default().to_vec();
         match (&mut self.phase, auth.reason) {
             (Phase::Greeting { .. }, ReasonCode::ContinueAuthentication) => {
                 self.events.push_back(Event::Challenge { data });
@@ -160,7 +160,7 @@ impl Client {
             }
             (Phase::Online(link), ReasonCode::Success) if link.re_authenticating => {
                 link.re_authenticating = false;
-                self.events.push_back(Event::ReAuthenticated { data });
+                self.events.push_back(Event::ReAuthenticated);
             }
             _ => {
                 let what = "AUTH that nothing had asked for";

@@ -166,9 +166,9 @@ mod tests {
     fn any_byte_from_the_server_extends_the_wait() {
         let mut clocks = KeepAlive::new(10, 5_000, 0);
         clocks.pinged(8_000);
-        clocks.received(12_000);
-        assert_eq!(clocks.due(16_999), Due::Nothing);
-        assert_eq!(clocks.due(17_000), Due::Dead);
+        clocks.received(10_000);
+        assert_eq!(clocks.due(14_999), Due::Nothing);
+        assert_eq!(clocks.due(15_000), Due::Dead);
     }
 
     #[test]

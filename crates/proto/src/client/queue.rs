@@ -143,23 +143,23 @@ mod tests {
         }
     }
 
-    fn held(number: u64, payload: &[u8]) -> Box<Held> {
-        Box::new(Held::new(RequestId(number), &publication(payload)))
+    fn put(queue: &mut Queue, number: u64, payload: &[u8]) {
+        queue.push_back(Box::new(Held::new(RequestId(number), &publication(payload))));
     }
 
     #[test]
     fn the_bound_on_messages_holds() {
         let mut queue = Queue::default();
-        queue.push_back(held(1, b""));
+        put(&mut queue, 1, b"");
         assert!(queue.admits(&publication(b""), 2, 100));
-        queue.push_back(held(2, b""));
+        put(&mut queue, 2, b"");
         assert!(!queue.admits(&publication(b""), 2, 100));
     }
 
     #[test]
     fn the_bound_on_bytes_holds_and_frees_with_each_message() {
         let mut queue = Queue::default();
-        queue.push_back(held(1, b"123456789"));
+        put(&mut queue, 1, b"123456789");
         assert!(!queue.admits(&publication(b"123456789"), 10, 19));
         assert!(queue.admits(&publication(b"123456789"), 10, 20));
         queue.pop_front_if(|_| true);
@@ -174,8 +174,8 @@ mod tests {
     #[test]
     fn what_was_in_flight_goes_first() {
         let mut queue = Queue::default();
-        queue.push_back(held(2, b""));
-        queue.push_front(held(1, b""));
+        put(&mut queue, 2, b"");
+        queue.push_front(Box::new(Held::new(RequestId(1), &publication(b""))));
         assert_eq!(queue.pop_front_if(|_| true).map(|held| held.request), Some(RequestId(1)));
     }
 }

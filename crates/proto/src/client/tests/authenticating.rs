@@ -1,0 +1,79 @@
+//! AUTH before and after CONNACK.
+
+use super::*;
+
+fn authenticating() -> Settings {
+    let authentication = Authentication { method: "M".into(), data: Some(b"one".to_vec()) };
+    Settings { authentication: Some(authentication), ..Settings::default() }
+}
+
+fn auth(reason: ReasonCode, properties: &PropertiesBuf) -> Packet<'_> {
+    Packet::Auth(crate::packet::Auth { reason, properties: properties.as_properties() })
+}
+
+fn method(name: &'static str, data: &'static [u8]) -> PropertiesBuf {
+    PropertiesBuf::from_iter([Property::AuthenticationMethod(name), Property::AuthenticationData(data)])
+}
+
+/// `[MQTT-4.12.0-3]`, `[MQTT-4.12.0-5]`, `[MQTT-3.1.2-30]`: only AUTH before CONNACK, with the method of CONNECT.
+#[test]
+fn challenges_are_answered_until_the_server_accepts() {
+    let mut scene = Scene::new(authenticating());
+    scene.client.connect(scene.now_ms);
+    scene.publish("early", QoS::AtMostOnce);
+    scene.seen();
+    scene.server(&auth(ReasonCode::ContinueAuthentication, &method("M", b"two")));
+    assert_eq!(scene.event(), Event::Challenge { data: b"two".to_vec() });
+    scene.client.authenticate(scene.now_ms, Some(b"three")).expect("a challenge is open");
+    let answer = Seen::Auth(ReasonCode::ContinueAuthentication, "M".into(), b"three".to_vec());
+    assert_eq!(scene.seen(), [answer]);
+    scene.server(&connack(&method("M", b"done")));
+    assert!(scene.client.is_online());
+}
+
+/// `[MQTT-4.12.0-5]`.
+#[test]
+fn another_method_in_connack_closes() {
+    let mut scene = Scene::new(authenticating());
+    scene.client.connect(scene.now_ms);
+    scene.server(&connack(&PropertiesBuf::new()));
+    assert!(matches!(scene.event(), Event::Closed(Cause::Violation { statement: "MQTT-4.12.0-5", .. })));
+}
+
+/// U5-42, `[MQTT-4.12.0-7]`.
+#[test]
+fn auth_without_a_method_is_a_protocol_error_and_is_never_sent() {
+    let mut scene = Scene::online();
+    assert_eq!(scene.client.re_authenticate(0, None), Err(AuthenticateError::NoMethod));
+    scene.server(&auth(ReasonCode::ContinueAuthentication, &method("M", b"")));
+    assert_eq!(scene.violation(), (ReasonCode::ProtocolError, "U5-42"));
+}
+
+/// `[MQTT-4.12.1-1]`, U5-57: one at a time.
+#[test]
+fn re_authentication_goes_through_challenges_to_success() {
+    let mut scene = Scene::new(authenticating());
+    scene.client.connect(scene.now_ms);
+    scene.server(&connack(&method("M", b"")));
+    scene.seen();
+    scene.events();
+    scene.client.re_authenticate(scene.now_ms, None).expect("online");
+    assert_eq!(scene.seen(), [Seen::Auth(ReasonCode::ReAuthenticate, "M".into(), Vec::new())]);
+    assert_eq!(scene.client.re_authenticate(scene.now_ms, None), Err(AuthenticateError::NotNow));
+    scene.server(&auth(ReasonCode::ContinueAuthentication, &method("M", b"x")));
+    assert_eq!(scene.event(), Event::Challenge { data: b"x".to_vec() });
+    scene.client.authenticate(scene.now_ms, None).expect("a challenge is open");
+    scene.server(&auth(ReasonCode::Success, &method("M", b"")));
+    assert_eq!(scene.event(), Event::ReAuthenticated);
+}
+
+/// `[MQTT-3.15.2-1]`.
+#[test]
+fn auth_out_of_the_blue_is_a_protocol_error() {
+    let mut scene = Scene::new(authenticating());
+    scene.client.connect(scene.now_ms);
+    scene.server(&connack(&method("M", b"")));
+    scene.seen();
+    scene.server(&auth(ReasonCode::ContinueAuthentication, &method("M", b"x")));
+    assert_eq!(scene.violation(), (ReasonCode::ProtocolError, "MQTT-3.15.2-1"));
+}

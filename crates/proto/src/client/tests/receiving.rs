@@ -1,0 +1,145 @@
+//! Messages from the server, and what it must not send.
+
+use super::*;
+
+/// `[MQTT-3.3.4-1]`, `[MQTT-4.3.2-4]`, `[MQTT-4.3.3-8]`, `[MQTT-4.5.0-2]`.
+#[test]
+fn each_qos_gets_its_acknowledgement() {
+    let mut scene = Scene::online();
+    assert!(scene.message("a", QoS::AtMostOnce, 0).is_some());
+    assert!(scene.message("a", QoS::AtLeastOnce, 1).is_some());
+    assert!(scene.message("a", QoS::ExactlyOnce, 65_535).is_some());
+    assert_eq!(scene.seen(), [Seen::PubAck(1), Seen::PubRec(65_535)]);
+}
+
+/// `[MQTT-4.6.0-2]`, `[MQTT-4.6.0-3]`.
+#[test]
+fn acknowledgements_leave_in_the_order_of_the_messages() {
+    let mut scene = Scene::online();
+    scene.message("a", QoS::AtLeastOnce, 3);
+    scene.message("a", QoS::ExactlyOnce, 2);
+    scene.message("a", QoS::AtLeastOnce, 1);
+    assert_eq!(scene.seen(), [Seen::PubAck(3), Seen::PubRec(2), Seen::PubAck(1)]);
+}
+
+/// `[MQTT-4.3.2-5]`: A07.
+#[test]
+fn a_qos_1_id_is_new_after_puback() {
+    let mut scene = Scene::online();
+    assert!(scene.message("a", QoS::AtLeastOnce, 5).is_some());
+    assert!(scene.message("a", QoS::AtLeastOnce, 5).is_some());
+}
+
+/// `[MQTT-4.3.3-10]`: A01.
+#[test]
+fn a_qos_2_message_is_delivered_once_however_often_it_comes() {
+    let mut scene = Scene::online();
+    assert!(scene.message("a", QoS::ExactlyOnce, 7).is_some());
+    for _ in 0..5 {
+        assert_eq!(scene.message("a", QoS::ExactlyOnce, 7), None);
+    }
+    assert_eq!(scene.seen(), vec![Seen::PubRec(7); 6]);
+}
+
+/// `[MQTT-4.3.3-11]`, `[MQTT-4.3.3-12]`: A08.
+#[test]
+fn a_qos_2_id_is_new_after_pubrel() {
+    let mut scene = Scene::online();
+    scene.message("a", QoS::ExactlyOnce, 7);
+    scene.server(&Packet::PubRel(Ack::new(id(7), ReasonCode::Success)));
+    assert!(scene.message("a", QoS::ExactlyOnce, 7).is_some());
+    assert_eq!(scene.seen(), [Seen::PubRec(7), Seen::PubComp(7, ReasonCode::Success), Seen::PubRec(7)]);
+}
+
+#[test]
+fn a_pubrel_for_an_unknown_id_gets_0x92() {
+    let mut scene = Scene::online();
+    scene.server(&Packet::PubRel(Ack::new(id(7), ReasonCode::Success)));
+    assert_eq!(scene.seen(), [Seen::PubComp(7, ReasonCode::PacketIdentifierNotFound)]);
+}
+
+/// A02, A03.
+#[test]
+fn half_received_qos_2_messages_survive_a_resume() {
+    let mut scene = Scene::online_with(durable(), &[]);
+    scene.message("a", QoS::ExactlyOnce, 7);
+    scene.message("a", QoS::ExactlyOnce, 8);
+    scene.reconnect(true, &[]);
+    scene.seen();
+    assert_eq!(scene.message("a", QoS::ExactlyOnce, 7), None);
+    scene.server(&Packet::PubRel(Ack::new(id(8), ReasonCode::Success)));
+    assert_eq!(scene.seen(), [Seen::PubRec(7), Seen::PubComp(8, ReasonCode::Success)]);
+}
+
+/// `[MQTT-3.3.4-9]`: and U5-48.
+#[test]
+fn more_open_messages_than_the_receive_maximum_are_answered_0x93() {
+    let mut scene = Scene::online_with(Settings { receive_maximum: 1, ..Settings::default() }, &[]);
+    scene.message("a", QoS::ExactlyOnce, 1);
+    scene.seen();
+    assert_eq!(scene.message("a", QoS::ExactlyOnce, 2), None);
+    assert_eq!(scene.violation(), (ReasonCode::ReceiveMaximumExceeded, "MQTT-3.3.4-9"));
+}
+
+#[test]
+fn a_finished_hand_shake_gives_its_place_back() {
+    let mut scene = Scene::online_with(Settings { receive_maximum: 1, ..Settings::default() }, &[]);
+    for number in 1..=3 {
+        assert!(scene.message("a", QoS::ExactlyOnce, number).is_some());
+        scene.server(&Packet::PubRel(Ack::new(id(number), ReasonCode::Success)));
+    }
+    assert!(scene.client.is_online());
+}
+
+/// A09, `[MQTT-2.2.1-4]`.
+#[test]
+fn a_qos_1_message_under_an_open_qos_2_id_is_a_protocol_error() {
+    let mut scene = Scene::online();
+    scene.message("a", QoS::ExactlyOnce, 7);
+    scene.seen();
+    assert_eq!(scene.message("a", QoS::AtLeastOnce, 7), None);
+    assert_eq!(scene.violation(), (ReasonCode::ProtocolError, "MQTT-2.2.1-4"));
+}
+
+/// A10: each direction has its own ids.
+#[test]
+fn the_same_id_in_both_directions_is_two_hand_shakes() {
+    let mut scene = Scene::online();
+    let request = scene.publish("x", QoS::ExactlyOnce);
+    assert!(scene.message("a", QoS::ExactlyOnce, 1).is_some());
+    scene.pubrec(1, ReasonCode::Success);
+    scene.server(&Packet::PubRel(Ack::new(id(1), ReasonCode::Success)));
+    scene.pubcomp(1);
+    assert_eq!(scene.event(), acknowledged(request));
+}
+
+/// `[MQTT-3.1.2-24]`, H10: refused from the length alone.
+#[test]
+fn a_packet_above_the_clients_maximum_is_answered_0x95() {
+    let mut scene = Scene::online_with(Settings { packet_size_max: 100, ..Settings::default() }, &[]);
+    scene.bytes(&[0x30, 99]);
+    assert_eq!(scene.violation().0, ReasonCode::PacketTooLarge);
+}
+
+/// `[MQTT-4.8.0-1]`.
+#[test]
+fn a_malformed_packet_is_answered_0x81() {
+    let mut scene = Scene::online();
+    scene.bytes(&[0x00, 0]);
+    assert_eq!(scene.violation().0, ReasonCode::MalformedPacket);
+}
+
+#[test]
+fn before_5_a_malformed_packet_is_answered_by_closing() {
+    let mut scene = Scene::online_with(v311(), &[]);
+    scene.bytes(&[0x00, 0]);
+    assert!(matches!(scene.event(), Event::Closed(Cause::Violation { .. })));
+    assert_eq!(scene.seen(), []);
+}
+
+#[test]
+fn nothing_is_read_after_the_connection_is_over() {
+    let mut scene = Scene::online();
+    scene.client.disconnect(ReasonCode::Success, Properties::EMPTY);
+    assert_eq!(scene.client.receive(scene.now_ms, &[0xD0, 0]), Received::Closed);
+}
