@@ -1,0 +1,337 @@
+//! The task behind a client: it dials, moves bytes between the socket and the machine, keeps time, and dials again.
+//!
+//! Neighbours: `shared` holds the machine, `reconnect` decides about the next attempt. The driver reads only while
+//! there is room for what it may read: messages have a bounded queue, answers a bounded output. The transport is
+//! any byte stream; only [`Driver::dial`] knows that it is TCP.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use longwire_proto::ReasonCode;
+use longwire_proto::client as machine;
+use longwire_proto::client::Received;
+use longwire_proto::property::Properties;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+
+use crate::error::Cause;
+use crate::event::Event;
+use crate::message::Message;
+use crate::options::Dial;
+use crate::reconnect::{Backoff, is_final};
+use crate::shared::{Shared, State};
+
+/// Bytes read at once, and the capacity an idle connection's buffer shrinks to.
+const READ_BYTES: usize = 16 * 1024;
+/// Bytes waiting to be written past which nothing more is read: a server that does not take our answers gets no
+/// further questions answered.
+const OUTPUT_BYTES_MAX: usize = 1024 * 1024;
+/// How long the last packets may take to leave, and the server to close after them.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+pub(crate) struct Driver {
+    shared: Arc<Shared>,
+    dial: Dial,
+    messages: mpsc::Sender<Message>,
+    /// The first connection must succeed.
+    once_first: bool,
+}
+
+/// What the turn of a connection found.
+struct Turn {
+    over: Option<machine::Cause>,
+    deadline: Option<Instant>,
+    may_read: bool,
+}
+
+/// What a connection waited for.
+enum Happening {
+    Read(io::Result<usize>),
+    Wrote(io::Result<usize>),
+    /// The message that was stuck has found its place.
+    HandedOver,
+    /// A call was made, or time has passed.
+    Woken,
+}
+
+/// The two directions of one connection.
+struct Pipe<S> {
+    reader: ReadHalf<S>,
+    writer: WriteHalf<S>,
+    inbox: Vec<u8>,
+    outbox: Vec<u8>,
+    written: usize,
+    /// A message for which there was no room; nothing is read until there is.
+    stuck: Option<Message>,
+}
+
+impl Driver {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        dial: Dial,
+        messages: mpsc::Sender<Message>,
+        once_first: bool,
+    ) -> Self {
+        Driver { shared, dial, messages, once_first }
+    }
+
+    /// Connects, and connects again, until that is not wanted any more or cannot help.
+    pub(crate) async fn run(mut self) {
+        let mut backoff = Backoff::new(self.dial.reconnect.clone());
+        let cause = loop {
+            let (cause, lifetime) = self.connection().await;
+            self.shared.state.send_replace(State::Offline);
+            self.shared.emit(Event::Disconnected(cause.clone()));
+            if let Some(lifetime) = lifetime {
+                self.once_first = false;
+                backoff.lived(lifetime);
+            }
+            if self.shared.is_stopping() || self.once_first || is_final(&cause) {
+                break cause;
+            }
+            let Some((attempt, delay)) = backoff.next(crate::random::number()) else { break cause };
+            self.shared.emit(Event::Reconnecting { attempt, delay });
+            tokio::select! {
+                () = sleep(delay) => {}
+                () = self.shared.stopped() => break Cause::Ended(machine::Cause::Requested),
+            }
+        };
+        self.shared.end(cause);
+    }
+
+    /// One connection from dialling to its end, and how long it was accepted, if it was.
+    async fn connection(&mut self) -> (Cause, Option<Duration>) {
+        let shared = Arc::clone(&self.shared);
+        let dialled = tokio::select! {
+            dialled = self.dial() => dialled,
+            () = shared.stopped() => return (Cause::Ended(machine::Cause::Requested), None),
+        };
+        let stream = match dialled {
+            Ok(stream) => stream,
+            Err(error) => return (Cause::Unreachable(Arc::new(error)), None),
+        };
+        let began = Instant::now();
+        {
+            let mut core = self.shared.lock();
+            let now_ms = core.now_ms();
+            core.machine.connect(now_ms);
+        }
+        let cause = self.serve(stream).await;
+        let accepted = matches!(*self.shared.state.borrow(), State::Online(_));
+        let mut core = self.shared.lock();
+        core.machine.transport_closed();
+        core.dispatch(&self.shared);
+        core.over = None;
+        core.challenge = None;
+        drop(core);
+        (cause, accepted.then(|| began.elapsed()))
+    }
+
+    async fn dial(&mut self) -> io::Result<TcpStream> {
+        let address = (self.dial.host.as_str(), self.dial.port);
+        let stream = timeout(self.dial.timeout, TcpStream::connect(address)).await.map_err(|_| {
+            io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {:?}", self.dial.timeout))
+        })??;
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    }
+
+    /// Serves a connection until it is over.
+    async fn serve<S: AsyncRead + AsyncWrite>(&mut self, stream: S) -> Cause {
+        let mut pipe = Pipe::new(stream);
+        let mut farewell: Option<Instant> = None;
+        loop {
+            let turn = self.turn(&mut pipe);
+            let is_over = turn.over.is_some();
+            if let Some(cause) = turn.over {
+                let deadline = *farewell.get_or_insert_with(|| Instant::now() + FAREWELL);
+                if pipe.outbox.is_empty() || deadline <= Instant::now() {
+                    pipe.close(deadline).await;
+                    return Cause::Ended(cause);
+                }
+            }
+            if let Some(cause) = self.answer_challenge() {
+                return cause;
+            }
+            let deadline = farewell.or(turn.deadline);
+            let may_read = !is_over && turn.may_read;
+            match self.happening(&mut pipe, may_read, deadline).await {
+                Happening::Read(Ok(0)) => return lost(closed_by_server()),
+                Happening::Read(Ok(_)) => self.feed(&mut pipe),
+                Happening::Read(Err(error)) => return lost(error),
+                Happening::Wrote(Ok(0)) => return lost(io::ErrorKind::WriteZero.into()),
+                Happening::Wrote(Ok(bytes)) => pipe.wrote(bytes),
+                Happening::Wrote(Err(error)) => return self.last_words(&mut pipe, error).await,
+                Happening::HandedOver => {
+                    self.hold_reading(false);
+                    self.feed(&mut pipe);
+                }
+                Happening::Woken => {}
+            }
+        }
+    }
+
+    /// Waits for the next thing to happen to a connection.
+    async fn happening<S: AsyncRead + AsyncWrite>(
+        &mut self,
+        pipe: &mut Pipe<S>,
+        may_read: bool,
+        deadline: Option<Instant>,
+    ) -> Happening {
+        let stuck = pipe.stuck.is_some();
+        tokio::select! {
+            read = pipe.reader.read_buf(&mut pipe.inbox), if may_read && !stuck => Happening::Read(read),
+            written = pipe.writer.write(&pipe.outbox[pipe.written..]), if !pipe.outbox.is_empty() => {
+                Happening::Wrote(written)
+            }
+            permit = self.messages.reserve(), if may_read && stuck => {
+                if let (Some(message), Ok(permit)) = (pipe.stuck.take(), permit) {
+                    permit.send(message);
+                }
+                Happening::HandedOver
+            }
+            () = self.shared.wake.notified() => Happening::Woken,
+            () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => Happening::Woken,
+        }
+    }
+
+    /// Does what is due and fetches what is to be written.
+    fn turn<S>(&self, pipe: &mut Pipe<S>) -> Turn {
+        let mut core = self.shared.lock();
+        let now_ms = core.now_ms();
+        core.machine.handle_timeout(now_ms);
+        if pipe.outbox.is_empty() {
+            core.machine.swap_output(now_ms, &mut pipe.outbox);
+        }
+        core.dispatch(&self.shared);
+        core.make_room(&self.shared);
+        Turn {
+            over: core.over.clone(),
+            deadline: core.deadline(),
+            may_read: core.machine.output().len() + pipe.outbox.len() <= OUTPUT_BYTES_MAX,
+        }
+    }
+
+    /// Hands the bytes that were read to the machine, and the messages in them to the application.
+    fn feed<S>(&self, pipe: &mut Pipe<S>) {
+        let mut core = self.shared.lock();
+        let now_ms = core.now_ms();
+        let mut taken = 0;
+        while pipe.stuck.is_none() {
+            match core.machine.receive(now_ms, &pipe.inbox[taken..]) {
+                Received::Packet { consumed } => taken += consumed,
+                Received::Message { consumed, message } => {
+                    taken += consumed;
+                    pipe.stuck = self.hand_over(Message::from_packet(&message));
+                }
+                Received::Incomplete { .. } | Received::Closed => break,
+            }
+        }
+        if pipe.stuck.is_some() {
+            core.machine.hold_reading(now_ms, true);
+        }
+        core.dispatch(&self.shared);
+        drop(core);
+        pipe.took(taken);
+    }
+
+    /// Puts a message into the application's queue; gives it back if that is full. With nobody left to read it, it was
+    /// acknowledged and is dropped `[MQTT-4.5.0-2]`.
+    fn hand_over(&self, message: Message) -> Option<Message> {
+        match self.messages.try_send(message) {
+            Err(mpsc::error::TrySendError::Full(message)) => Some(message),
+            Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => None,
+        }
+    }
+
+    fn hold_reading(&self, held: bool) {
+        let mut core = self.shared.lock();
+        let now_ms = core.now_ms();
+        core.machine.hold_reading(now_ms, held);
+    }
+
+    /// Has the application's function answer a challenge; ends the connection if it gives up.
+    fn answer_challenge(&mut self) -> Option<Cause> {
+        let challenge = self.shared.lock().challenge.take()?;
+        let answer = self.dial.authenticator.as_mut().and_then(|answer| answer(&challenge));
+        let mut core = self.shared.lock();
+        let now_ms = core.now_ms();
+        if let Some(Ok(())) = answer.map(|answer| core.machine.authenticate(now_ms, Some(&answer))) {
+            self.shared.wake.notify_one();
+            None
+        } else {
+            core.machine.disconnect(ReasonCode::UnspecifiedError, Properties::EMPTY);
+            Some(Cause::AuthenticationGivenUp)
+        }
+    }
+
+    /// Writing failed. The server may have said why before it closed, so what it sent is read first.
+    async fn last_words<S: AsyncRead + AsyncWrite>(&mut self, pipe: &mut Pipe<S>, error: io::Error) -> Cause {
+        while let Ok(Ok(1..)) = timeout(FAREWELL, pipe.reader.read_buf(&mut pipe.inbox)).await {
+            pipe.stuck = None;
+            self.feed(pipe);
+            if let Some(cause) = self.shared.lock().over.take() {
+                return Cause::Ended(cause);
+            }
+        }
+        lost(error)
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite> Pipe<S> {
+    fn new(stream: S) -> Self {
+        let (reader, writer) = tokio::io::split(stream);
+        Pipe {
+            reader,
+            writer,
+            inbox: Vec::with_capacity(READ_BYTES),
+            outbox: Vec::new(),
+            written: 0,
+            stuck: None,
+        }
+    }
+
+    /// Says that nothing more comes, and waits a moment for the server to close: a socket closed with unread bytes in
+    /// it would take back what it sent last.
+    async fn close(mut self, deadline: Instant) {
+        let quiet = async {
+            self.writer.shutdown().await?;
+            while self.reader.read_buf(&mut self.inbox).await? > 0 {
+                self.inbox.clear();
+            }
+            io::Result::Ok(())
+        };
+        let _ = tokio::time::timeout_at(deadline, quiet).await;
+    }
+}
+
+impl<S> Pipe<S> {
+    fn wrote(&mut self, bytes: usize) {
+        self.written += bytes;
+        if self.written >= self.outbox.len() {
+            self.outbox.clear();
+            self.written = 0;
+        }
+    }
+
+    /// Drops the bytes that were handled, and makes room for the next read: as much again as has come, so that the
+    /// buffer grows with what arrives and never with a length a packet claims.
+    fn took(&mut self, bytes: usize) {
+        self.inbox.drain(..bytes);
+        if self.inbox.is_empty() {
+            self.inbox.shrink_to(READ_BYTES);
+        }
+        self.inbox.reserve(READ_BYTES.max(self.inbox.len()));
+    }
+}
+
+fn lost(error: io::Error) -> Cause {
+    Cause::Lost(Arc::new(error))
+}
+
+fn closed_by_server() -> io::Error {
+    io::Error::new(io::ErrorKind::UnexpectedEof, "the server closed it without a word")
+}

@@ -1,0 +1,365 @@
+//! What a user of the library holds: [`Client`] to act, [`Messages`] to receive, [`Publishing`] to wait for a
+//! message's fate.
+//!
+//! Handles only lock the machine for a moment and wake the driver; whatever waits, waits without the lock.
+
+use std::fmt;
+use std::sync::Arc;
+
+use longwire_proto::client as machine;
+use longwire_proto::client::{AuthenticateError, Connected, Outcome, SettingsError};
+use longwire_proto::packet::SubscribeOptions;
+use longwire_proto::property::Properties;
+use longwire_proto::{QoS, ReasonCode};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::driver::Driver;
+use crate::error::{AcknowledgeError, Cause, ConnectError, PublishError, SubscribeError};
+use crate::event::Events;
+use crate::message::{Message, Publication, Subscription};
+use crate::options::Options;
+use crate::shared::{Failure, Pending, Shared, State};
+
+/// A client, connected or on its way to be. Clones act on the same connection.
+///
+/// When the last `Client` and the `Messages` are dropped, the connection is ended as by [`Client::disconnect`].
+#[derive(Clone)]
+pub struct Client {
+    held: Arc<Held>,
+}
+
+/// The messages of all subscriptions, in the order in which the server sent them.
+///
+/// At most `Options::messages_max` wait here. With more to come the client stops reading, the server notices, and
+/// nothing is lost; so messages must be taken, or this value dropped, for anything else to come in either.
+#[derive(Debug)]
+pub struct Messages {
+    receiver: mpsc::Receiver<Message>,
+    _held: Arc<Held>,
+}
+
+/// A publication that the session has accepted.
+///
+/// Dropping it does not take the publication back.
+#[derive(Debug)]
+pub struct Publishing {
+    shared: Arc<Shared>,
+    pending: Pending,
+}
+
+/// Ends the connection when the last handle is dropped.
+#[derive(Debug)]
+struct Held {
+    shared: Arc<Shared>,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.shared.stop(ReasonCode::Success, Properties::EMPTY);
+    }
+}
+
+impl Client {
+    /// Connects, and returns once the server has accepted the connection. Later interruptions are bridged as
+    /// `Options::reconnect` says.
+    ///
+    /// Must be called within a tokio runtime, which then runs the client's task.
+    ///
+    /// # Errors
+    /// The options are not valid, or this first connection fails.
+    ///
+    /// ```no_run
+    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// use longwire_client::{Client, Options, QoS};
+    ///
+    /// let (client, mut messages) = Client::connect(Options::new("localhost")).await?;
+    /// client.subscribe(("temperature", QoS::AtLeastOnce)).await?;
+    /// while let Some(message) = messages.recv().await {
+    ///     println!("{}: {}", message.topic, message.text());
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn connect(options: Options) -> Result<(Client, Messages), ConnectError> {
+        let (client, messages, driver) = Client::build(options, true)?;
+        tokio::spawn(driver.run());
+        client.connected().await.map_err(ConnectError::Failed)?;
+        Ok((client, messages))
+    }
+
+    /// Starts a client that connects in the background, and keeps trying from the first attempt on. Everything
+    /// may be called at once: publications and subscriptions wait for the connection.
+    ///
+    /// Must be called within a tokio runtime, which then runs the client's task.
+    ///
+    /// # Errors
+    /// The options are not valid.
+    ///
+    /// ```no_run
+    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// use longwire_client::{Client, Event, Options};
+    ///
+    /// let (client, _messages, mut events) = Client::start(Options::new("localhost"))?;
+    /// while let Some(event) = events.recv().await {
+    ///     match event {
+    ///         Event::Connected(connected) => println!("connected as {}", connected.client_id),
+    ///         Event::Disconnected(cause) => eprintln!("{cause}"),
+    ///         Event::Reconnecting { delay, .. } => eprintln!("next attempt in {delay:?}"),
+    ///         _ => {}
+    ///     }
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn start(options: Options) -> Result<(Client, Messages, Events), SettingsError> {
+        let (client, messages, driver) = Client::build(options, false)?;
+        let events = client.events();
+        tokio::spawn(driver.run());
+        Ok((client, messages, events))
+    }
+
+    /// The handles, and the task that serves them once it runs.
+    pub(crate) fn build(
+        options: Options,
+        once_first: bool,
+    ) -> Result<(Client, Messages, Driver), SettingsError> {
+        let (settings, dial) = options.into_settings();
+        let shared = Shared::new(machine::Client::new(settings)?, dial.ends_session);
+        let (sender, receiver) = mpsc::channel(dial.messages_max);
+        let driver = Driver::new(Arc::clone(&shared), dial, sender, once_first);
+        let held = Arc::new(Held { shared });
+        Ok((Client { held: Arc::clone(&held) }, Messages { receiver, _held: held }, driver))
+    }
+
+    /// Waits until a connection is accepted, and tells what its CONNACK said.
+    ///
+    /// # Errors
+    /// There will be none any more.
+    pub async fn connected(&self) -> Result<Arc<Connected>, Cause> {
+        let mut state = self.shared().state.subscribe();
+        loop {
+            match &*state.borrow_and_update() {
+                State::Online(connected) => return Ok(Arc::clone(connected)),
+                State::Ended(cause) => return Err(cause.clone()),
+                State::Offline => {}
+            }
+            if state.changed().await.is_err() {
+                return Err(self.shared().ending());
+            }
+        }
+    }
+
+    /// Publishes: returns once the session has accepted the message, which may mean waiting for room. Messages leave
+    /// in the order in which they were accepted, whatever their QoS, and survive lost connections; what is not
+    /// acknowledged when a server has lost the session is published again.
+    ///
+    /// Cancelling the future before it returns publishes nothing.
+    ///
+    /// # Errors
+    /// The message cannot be sent as it is, or the client has come to its end.
+    ///
+    /// ```no_run
+    /// # async fn example(client: longwire_client::Client) -> Result<(), Box<dyn std::error::Error>> {
+    /// use longwire_client::{Publication, QoS};
+    ///
+    /// let publication = Publication::new("temperature", "21.5").qos(QoS::AtLeastOnce);
+    /// let accepted = client.publish(publication).await?;
+    /// accepted.acknowledged().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn publish(&self, publication: Publication) -> Result<Publishing, PublishError> {
+        loop {
+            let room = self.shared().room.notified();
+            tokio::pin!(room);
+            room.as_mut().enable();
+            match self.try_publish(&publication) {
+                Err(PublishError::Rejected(machine::PublishError::QueueFull)) => room.await,
+                other => return other,
+            }
+        }
+    }
+
+    /// Publishes without waiting for room.
+    ///
+    /// # Errors
+    /// As [`Client::publish`], and `QueueFull`.
+    pub fn try_publish(&self, publication: &Publication) -> Result<Publishing, PublishError> {
+        match self.shared().publish(&publication.as_machine()) {
+            Ok(pending) => Ok(Publishing { shared: Arc::clone(self.shared()), pending }),
+            Err(Failure::Publish(error)) => Err(PublishError::Rejected(error)),
+            Err(Failure::Closed(cause)) => Err(PublishError::Closed(cause)),
+            Err(Failure::Request(_)) => Err(PublishError::Closed(self.shared().ending())),
+        }
+    }
+
+    /// Subscribes, and returns the QoS granted to each filter, in order. The subscription is renewed after a
+    /// reconnect to a server that lost the session.
+    ///
+    /// # Errors
+    /// The request cannot be sent as it is, the server refused a filter (the others stay granted), or the client has
+    /// come to its end.
+    pub async fn subscribe(&self, subscription: impl Into<Subscription>) -> Result<Vec<QoS>, SubscribeError> {
+        let subscription = subscription.into();
+        let answers = self.subscribe_each(subscription.clone()).await?;
+        let refused = answers.iter().zip(&subscription.filters).find_map(|(answer, (filter, _))| {
+            let reason = answer.err()?;
+            Some((filter.clone(), reason))
+        });
+        match refused {
+            Some((filter, reason)) => Err(SubscribeError::Refused { filter, reason, answers }),
+            None => Ok(answers.into_iter().flatten().collect()),
+        }
+    }
+
+    /// Subscribes, and returns the answer to each filter, in order: the QoS granted, or why not.
+    ///
+    /// # Errors
+    /// The request cannot be sent as it is, or the client has come to its end.
+    pub async fn subscribe_each(
+        &self,
+        subscription: impl Into<Subscription>,
+    ) -> Result<Vec<Result<QoS, ReasonCode>>, SubscribeError> {
+        let subscription = subscription.into();
+        let filters: Vec<(&str, SubscribeOptions)> =
+            subscription.filters.iter().map(|(filter, options)| (filter.as_str(), *options)).collect();
+        let properties = subscription.properties.as_properties();
+        let codes = self.request(|machine, now_ms| machine.subscribe(now_ms, &filters, properties)).await?;
+        let granted = |code: ReasonCode| QoS::from_bits(code as u8).ok_or(code);
+        Ok(codes.into_iter().map(granted).collect())
+    }
+
+    /// Unsubscribes from filters, spelled as they were subscribed to.
+    ///
+    /// # Errors
+    /// The request cannot be sent as it is, the server refused a filter, or the client has come to its end.
+    pub async fn unsubscribe(&self, filters: &[&str]) -> Result<(), SubscribeError> {
+        let codes =
+            self.request(|machine, now_ms| machine.unsubscribe(now_ms, filters, Properties::EMPTY)).await?;
+        match codes.iter().zip(filters).find(|(code, _)| code.is_error()) {
+            None => Ok(()),
+            Some((&reason, filter)) => Err(SubscribeError::Refused {
+                filter: (*filter).to_owned(),
+                reason,
+                answers: codes
+                    .iter()
+                    .map(|code| if code.is_error() { Err(*code) } else { Ok(QoS::AtMostOnce) })
+                    .collect(),
+            }),
+        }
+    }
+
+    /// Makes a request, once there is room for it, and waits for its answer.
+    async fn request(
+        &self,
+        call: impl Fn(&mut machine::Client, u64) -> Result<machine::RequestId, machine::SubscribeError>,
+    ) -> Result<Vec<ReasonCode>, SubscribeError> {
+        let receiver = loop {
+            let room = self.shared().room.notified();
+            tokio::pin!(room);
+            room.as_mut().enable();
+            match self.shared().request(&call) {
+                Ok(receiver) => break receiver,
+                Err(Failure::Request(machine::SubscribeError::TooManyRequests)) => room.await,
+                Err(Failure::Request(error)) => return Err(SubscribeError::Rejected(error)),
+                Err(Failure::Closed(cause)) => return Err(SubscribeError::Closed(cause)),
+                Err(Failure::Publish(_)) => return Err(SubscribeError::Closed(self.shared().ending())),
+            }
+        };
+        receiver.await.map_err(|_| SubscribeError::Closed(self.shared().ending()))
+    }
+
+    /// Ends the connection properly: the server drops the will, and no reconnect follows. Returns once the
+    /// connection is closed. Publications that were not yet acknowledged are given up: wait for theirs first.
+    pub async fn disconnect(&self) {
+        self.disconnect_with(ReasonCode::Success, Properties::EMPTY).await;
+    }
+
+    /// The same with a reason, such as [`ReasonCode::DisconnectWithWill`], and properties, such as another
+    /// Session Expiry Interval.
+    pub async fn disconnect_with(&self, reason: ReasonCode, properties: Properties<'_>) {
+        self.shared().stop(reason, properties);
+        let mut state = self.shared().state.subscribe();
+        let _ = state.wait_for(|state| matches!(state, State::Ended(_))).await;
+    }
+
+    /// Begins to authenticate again on the live connection (5.0); `Event::ReAuthenticated` tells of success.
+    ///
+    /// # Errors
+    /// There is no connection, no method, or one is under way.
+    pub fn re_authenticate(&self, data: Option<&[u8]>) -> Result<(), AuthenticateError> {
+        let mut core = self.shared().lock();
+        let now_ms = core.now_ms();
+        core.machine.re_authenticate(now_ms, data)?;
+        drop(core);
+        self.shared().wake.notify_one();
+        Ok(())
+    }
+
+    /// The events from now on.
+    pub fn events(&self) -> Events {
+        let receiver = self.shared().events.subscribe();
+        let ended = matches!(*self.shared().state.borrow(), State::Ended(_));
+        Events::new(receiver, ended)
+    }
+
+    /// The client id, as chosen or as assigned by the server; empty until then.
+    pub fn client_id(&self) -> String {
+        self.shared().lock().machine.client_id().to_owned()
+    }
+
+    /// Whether there is a connection right now.
+    pub fn is_connected(&self) -> bool {
+        matches!(*self.shared().state.borrow(), State::Online(_))
+    }
+
+    fn shared(&self) -> &Arc<Shared> {
+        &self.held.shared
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("client_id", &self.client_id())
+            .field("connected", &self.is_connected())
+            .finish()
+    }
+}
+
+impl Messages {
+    /// The next message; `None` once the client has come to its end and all are taken. Cancelling loses nothing.
+    pub async fn recv(&mut self) -> Option<Message> {
+        self.receiver.recv().await
+    }
+
+    /// A message that is there already.
+    pub fn try_recv(&mut self) -> Option<Message> {
+        self.receiver.try_recv().ok()
+    }
+}
+
+impl Publishing {
+    /// Waits for the fate of the message. QoS 0 is done when it is written; QoS 1 and 2 when the server owns it. The
+    /// code, below 0x80, is the server's: [`ReasonCode::NoMatchingSubscribers`] for instance.
+    ///
+    /// # Errors
+    /// The message was refused, or nobody can tell.
+    pub async fn acknowledged(self) -> Result<ReasonCode, AcknowledgeError> {
+        let outcome = match self.pending {
+            Pending::Known(outcome) => outcome,
+            Pending::Waiting(receiver) => match receiver.await {
+                Ok(outcome) => outcome,
+                Err(oneshot::error::RecvError { .. }) => {
+                    return Err(AcknowledgeError::Closed(self.shared.ending()));
+                }
+            },
+        };
+        match outcome {
+            Outcome::Acknowledged(reason) => Ok(reason),
+            Outcome::Refused(reason) => Err(AcknowledgeError::Refused(reason)),
+            Outcome::Unsendable(reason) => Err(AcknowledgeError::Unsendable(reason)),
+            Outcome::SessionLost => Err(AcknowledgeError::SessionLost),
+        }
+    }
+}
