@@ -93,12 +93,11 @@ pub fn publish(
         return Err(EncodeError::PacketTooLarge);
     }
     out.reserve(FIXED_HEADER_MAX + remaining_len);
-    let (header, header_len) = fixed_header(publish_first_byte(publish), remaining_len);
-    out.extend_from_slice(&header[..header_len]);
+    put_fixed_header(publish_first_byte(publish), remaining_len, out);
     out.extend_from_slice(&topic_len.to_be_bytes());
     out.extend_from_slice(publish.topic.as_bytes());
     let packet_id_at = publish.packet_id.map(|packet_id| {
-        out.extend_from_slice(&packet_id.get().to_be_bytes());
+        put_packet_id(packet_id, out);
         out.len() - 2
     });
     put_properties(publish.properties, version, out);
@@ -286,8 +285,9 @@ fn frame(
     });
     match written {
         Ok(remaining_len) => {
-            let (header, header_len) = fixed_header(first_byte(packet_type), remaining_len);
-            out.splice(start..body_at, header[..header_len].iter().copied());
+            let mut header = Vec::with_capacity(FIXED_HEADER_MAX);
+            put_fixed_header(first_byte(packet_type), remaining_len, &mut header);
+            out.splice(start..body_at, header);
             Ok(())
         }
         Err(error) => {
@@ -315,19 +315,15 @@ fn publish_first_byte(publish: &Publish<'_>) -> u8 {
         | u8::from(publish.retain)
 }
 
-/// First byte and remaining length, and how many bytes they are.
+/// First byte and remaining length; most packets are short.
 #[inline]
-fn fixed_header(first_byte: u8, remaining_len: usize) -> ([u8; FIXED_HEADER_MAX], usize) {
-    let mut header = [first_byte; FIXED_HEADER_MAX];
-    let mut rest = remaining_len;
-    let mut len = 1;
-    while rest >= 0x80 && len < FIXED_HEADER_MAX - 1 {
-        header[len] = rest as u8 | 0x80;
-        rest >>= 7;
-        len += 1;
+fn put_fixed_header(first_byte: u8, remaining_len: usize, out: &mut Vec<u8>) {
+    if remaining_len < 0x80 {
+        out.extend_from_slice(&[first_byte, remaining_len as u8]);
+    } else {
+        out.push(first_byte);
+        put_variable_byte_integer(out, remaining_len as u32);
     }
-    header[len] = rest as u8;
-    (header, len + 1)
 }
 
 fn put_packet_id(packet_id: PacketId, out: &mut Vec<u8>) {
@@ -354,10 +350,14 @@ fn properties_len(properties: Properties<'_>, version: Version) -> usize {
 }
 
 /// A set of properties with its length; nothing before 5.0. A set too long for MQTT makes its packet too long.
+#[inline]
 fn put_properties(properties: Properties<'_>, version: Version, out: &mut Vec<u8>) {
-    if version == Version::V5 {
-        let raw = properties.as_bytes();
-        put_variable_byte_integer(out, raw.len().min(REMAINING_LENGTH_MAX) as u32);
-        out.extend_from_slice(raw);
+    match properties.as_bytes() {
+        _ if version < Version::V5 => {}
+        [] => out.push(0),
+        raw => {
+            put_variable_byte_integer(out, raw.len().min(REMAINING_LENGTH_MAX) as u32);
+            out.extend_from_slice(raw);
+        }
     }
 }

@@ -111,21 +111,18 @@ pub fn matches(filter: &str, name: &str) -> bool {
         return false;
     }
     loop {
-        match (filter, name) {
-            ([], _) => return name.is_empty(),
-            ([b'#', ..], _) => return true,
-            ([b'+', rest @ ..], _) => {
+        // A name holds no wildcards, so that this stops at each of the filter's.
+        let same = filter.iter().zip(name).take_while(|(wanted, found)| wanted == found).count();
+        (filter, name) = (&filter[same..], &name[same..]);
+        match filter {
+            [] => return name.is_empty(),
+            [b'#', ..] => return true,
+            [b'+', rest @ ..] => {
                 let level_len = name.iter().position(|&byte| byte == b'/').unwrap_or(name.len());
                 (filter, name) = (rest, &name[level_len..]);
             }
             // '#' matches the level above it too.
-            (_, []) => return filter == b"/#",
-            ([wanted, filter_rest @ ..], [found, name_rest @ ..]) => {
-                if wanted != found {
-                    return false;
-                }
-                (filter, name) = (filter_rest, name_rest);
-            }
+            _ => return name.is_empty() && filter == b"/#",
         }
     }
 }

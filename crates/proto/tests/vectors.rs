@@ -139,7 +139,8 @@ fn vectors_that_are_bad_by_state_are_good_by_form() {
     for case in cases().iter().filter(|case| BAD_BY_STATE.contains(&case.name)) {
         // A 3.1.1 PUBLISH without properties is no 5.0 PUBLISH.
         let form_of_older_version = case.name == "neg-first-publish" && case.rules.version == Version::V5;
-        let understood = matches!(case.decode(), Ok(Decoded::Packet(Packet::Publish(_) | Packet::Disconnect(_), _)));
+        let understood =
+            matches!(case.decode(), Ok(Decoded::Packet(Packet::Publish(_) | Packet::Disconnect(_), _)));
         assert!(understood || form_of_older_version, "{}: {:?}", case.name, case.decode());
     }
 }
