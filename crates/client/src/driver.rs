@@ -149,7 +149,9 @@ impl Driver {
             if let Some(cause) = turn.over {
                 let deadline = *farewell.get_or_insert_with(|| Instant::now() + FAREWELL);
                 if pipe.outbox.is_empty() || deadline <= Instant::now() {
-                    pipe.close(deadline).await;
+                    if matches!(cause, machine::Cause::Requested | machine::Cause::Violation { .. }) {
+                        pipe.close(deadline).await;
+                    }
                     return Cause::Ended(cause);
                 }
             }
@@ -295,7 +297,7 @@ impl<S: AsyncRead + AsyncWrite> Pipe<S> {
     }
 
     /// Says that nothing more comes, and waits a moment for the server to close: a socket closed with unread bytes in
-    /// it would take back what it sent last.
+    /// it would take back the DISCONNECT that was sent last.
     async fn close(mut self, deadline: Instant) {
         let quiet = async {
             self.writer.shutdown().await?;
