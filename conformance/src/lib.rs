@@ -1,0 +1,56 @@
+//! Conformance of an MQTT broker, judged from outside: scenes over real sockets, each quoting what it proves.
+//!
+//! [`run`] plays every scene that [`Settings`] select against one broker and returns a [`Report`]. The scenes
+//! are in `scenes/`, one file per area; `peer` and `stage` are the language they are written in; `craft` writes
+//! what no codec would. Ids are those of `conformance/spec`: `A07` is a hard case, `U5-31` an unnumbered rule,
+//! `MQTT-4.3.2-5` a numbered statement of the version that the scene plays in.
+
+mod craft;
+mod failure;
+mod message;
+mod peer;
+mod report;
+mod runner;
+mod scenes;
+mod stage;
+mod transcript;
+
+use std::net::SocketAddr;
+
+pub use longwire_proto::Version;
+pub use report::{Outcome, Performance, Report};
+pub use runner::{catalogue, run};
+
+/// What to play, where, and how strictly.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The broker.
+    pub address: SocketAddr,
+    /// Versions to play, 3.1.1 and 5.0 by default.
+    pub versions: Vec<Version>,
+    /// Plays only scenes whose name or ids contain this text.
+    pub only: Option<String>,
+    /// Accepts reactions that the specification folder calls "also seen", bare closes among them.
+    pub lenient: bool,
+    /// How long the broker waits for CONNECT, seconds.
+    pub connect_timeout_secs: u64,
+    /// How long the broker waits for the rest of a packet, seconds.
+    pub packet_timeout_secs: u64,
+    /// Scenes that play at the same time.
+    pub threads: usize,
+}
+
+impl Settings {
+    /// The default settings for this broker.
+    pub fn new(address: SocketAddr) -> Self {
+        Settings {
+            address,
+            versions: vec![Version::V311, Version::V5],
+            only: None,
+            lenient: false,
+            connect_timeout_secs: 10,
+            packet_timeout_secs: 30,
+            threads: 16,
+        }
+    }
+}

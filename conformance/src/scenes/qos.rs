@@ -1,0 +1,617 @@
+//! Hand-shakes of QoS 1 and 2 and their packet ids: hard cases A, and the statements of sections 4.3 and 4.4.
+
+use std::time::Duration;
+
+use longwire_proto::ReasonCode;
+use longwire_proto::property::Property;
+
+use super::scenes;
+use crate::failure::{Check, ensure, same};
+use crate::message::{Arrival, Message};
+use crate::peer::Peer;
+use crate::stage::Stage;
+
+scenes! {
+    both repeated_publish_before_pubrel_is_delivered_once "A01" "4.3.3-2" "4.3.3-10 4.3.3-8";
+    both repeated_publish_after_a_resume_is_not_delivered_again "A02" "4.3.3-2" "4.3.3-10";
+    both pubrel_after_a_resume_is_completed_with_success "A03" "4.4.0-1" "4.4.0-1 4.3.3-11";
+    both owed_pubrel_is_sent_again_instead_of_publish "A04" "4.3.3-1 4.4.0-1" "4.3.3-5 4.3.3-6 4.4.0-1";
+    both pubrec_sent_while_vanishing_counts "A04" "4.3.3-1" "4.3.3-6";
+    both unacknowledged_publishes_come_again_as_they_were "A05" "2.3.1-4 3.3.1-1 4.3.2-1 4.3.3-1" "3.3.1-1 4.3.2-3 4.3.3-3 4.4.0-1";
+    both nothing_is_sent_again_on_a_live_link "A06" "4.4.0-1" "4.4.0-1";
+    both new_message_under_an_acknowledged_id "A07" "4.3.2-2" "4.3.2-5 4.3.2-4";
+    both id_is_free_right_after_pubcomp "A08" "4.3.3-2" "4.3.3-12";
+    v5 open_qos_2_id_reused_for_qos_1_is_refused "A09" "2.2.1-3";
+    v311 open_qos_2_id_reused_for_qos_1_closes "A09" "2.3.1-2";
+    both same_id_in_both_directions "A10" "2.3.1-6" "2.2.1-5";
+    both subscribe_under_the_id_of_an_open_publish "A11" "2.3.1-7" "2.2.1-6";
+    both pubrel_for_an_unknown_id "A12" "4.3.3-2" "3.7.2-1 4.3.3-11";
+    both pubrec_for_an_unknown_id "A13" "4.3.3-1" "3.6.2-1 4.3.3-4";
+    both puback_for_a_qos_2_id_closes "A14" "4.3.3-1" "4.3.3-3";
+    both pubrec_for_a_qos_1_id_closes "A14" "4.3.2-1" "4.3.2-3";
+    v5 early_pubcomp_raises_no_quota "A15 U5-46" "4.9.0-2";
+    v5 acknowledgements_out_of_the_blue_raise_no_quota "A15 U5-46" "4.9.0-1 4.9.0-2";
+    v5 refusal_of_a_delivery_ends_its_flow "A16 U5-46" "4.4.0-2";
+    v5 refused_puback_ends_the_message "A16" "4.4.0-2";
+    v5 our_refusal_frees_the_id "A17" "4.3.3-9";
+    both ids_wrap_around_an_open_one "A18" "2.3.1-4" "2.2.1-4";
+    v5 window_of_all_ids_fills_and_empties "A19" "2.2.1-4 4.9.0-2";
+    v5 expired_messages_behind_a_full_window_do_not_block "A20 H04" "3.3.2-5";
+    v5 more_open_publishes_than_announced "A21 H20 U5-48" "3.3.4-7";
+    v311 thousands_of_open_qos_2_ids_are_answered "A21" "4.3.3-2";
+    both publisher_keeps_four_packets_for_lower_subscribers "A22" "3.8.4-6 4.3.3-2" "3.8.4-8 4.3.3-8";
+    both each_qos_is_acknowledged_its_own_way "" "3.3.4-1 2.3.1-6" "3.3.4-1 2.2.1-5";
+    both first_and_last_id_work_both_ways "" "2.3.1-6 4.3.3-2" "2.2.1-5 4.3.3-11";
+    both deliveries_start_without_dup_and_with_fresh_ids "" "2.3.1-4 4.3.1-1 4.3.2-1 4.3.3-1" "2.2.1-4 4.3.1-1 4.3.2-1 4.3.2-2 4.3.3-1 4.3.3-2";
+    both incoming_dup_does_not_travel "" "3.3.1-3" "3.3.1-3";
+    both session_ends_open_incoming_ids "C19" "3.1.2-6" "3.1.2-4";
+    v5 every_form_of_an_acknowledgement_is_understood "U5-31" "2.2.2-1";
+}
+
+/// Given QoS 2 id 7 with PUBREC; when it comes five times more; then five PUBREC and one delivery.
+fn repeated_publish_before_pubrel_is_delivered_once(stage: &Stage<'_>) -> Check {
+    let topic = stage.topic("a");
+    let mut subscriber = stage.subscriber("sub", &topic, 2)?;
+    let mut publisher = stage.connect("pub")?;
+    let message = Message::new(&topic, "once").qos(2).id(7);
+    publisher.publish(&message);
+    publisher.expect_pubrec(7)?;
+    for _ in 0..5 {
+        publisher.publish(&message.clone().dup());
+        publisher.expect_pubrec(7)?;
+    }
+    publisher.pubrel(7);
+    publisher.expect_pubcomp(7)?;
+    subscriber.take_of("once")?;
+    subscriber.quiet()?;
+    publisher.quiet()
+}
+
+/// Given id 7 received and the link cut; when the client resumes and repeats it; then PUBREC, no second delivery.
+fn repeated_publish_after_a_resume_is_not_delivered_again(stage: &Stage<'_>) -> Check {
+    let topic = stage.topic("a");
+    let mut subscriber = stage.subscriber("sub", &topic, 2)?;
+    let message = Message::new(&topic, "once").qos(2).id(7);
+    let publisher = publisher_with_an_open_id(stage, &message)?;
+    publisher.cut();
+    let mut publisher = stage.login("pub").keep().open_with_session(true)?;
+    publisher.publish(&message.dup());
+    publisher.expect_pubrec(7)?;
+    publisher.pubrel(7);
+    publisher.expect_pubcomp(7)?;
+    subscriber.take_of("once")?;
+    subscriber.quiet()
+}
+
+/// Given id 7 received and the link cut; when the client resumes with PUBREL alone; then PUBCOMP 0x00.
+fn pubrel_after_a_resume_is_completed_with_success(stage: &Stage<'_>) -> Check {
+    let topic = stage.topic("a");
+    let mut subscriber = stage.subscriber("sub", &topic, 2)?;
+    let publisher = publisher_with_an_open_id(stage, &Message::new(&topic, "once").qos(2).id(7))?;
+    publisher.cut();
+    let mut publisher = stage.login("pub").keep().open_with_session(true)?;
+    publisher.pubrel(7);
+    publisher.expect_pubcomp(7)?;
+    subscriber.take_of("once")?;
+    subscriber.quiet()
+}
+
+/// Given a subscriber that saw PUBREL and vanished before PUBCOMP; when it resumes; then PUBREL with the old id.
+fn owed_pubrel_is_sent_again_instead_of_publish(stage: &Stage<'_>) -> Check {
+    let (mut subscriber, id) = subscriber_with_a_delivery(stage, 2)?;
+    subscriber.pubrec(id);
+    subscriber.expect_pubrel(id)?;
+    subscriber.cut();
+    let mut subscriber = stage.login("sub").keep().open_with_session(true)?;
+    subscriber.expect_pubrel(id)?;
+    subscriber.pubcomp(id);
+    subscriber.quiet()
+}
+
+/// Given a subscriber that sends PUBREC and vanishes at once; when it resumes; then PUBREL, not PUBLISH.
+fn pubrec_sent_while_vanishing_counts(stage: &Stage<'_>) -> Check {
+    let (mut subscriber, id) = subscriber_with_a_delivery(stage, 2)?;
+    subscriber.pubrec(id);
+    subscriber.cut();
+    let mut subscriber = stage.login("sub").keep().open_with_session(true)?;
+    subscriber.expect_pubrel(id)?;
+    subscriber.pubcomp(id);
+    subscriber.quiet()
+}
+
+/// Given unacknowledged QoS 1 and 2 deliveries; when the client resumes; then same ids, DUP 1, same content.
+fn unacknowledged_publishes_come_again_as_they_were(stage: &Stage<'_>) -> Check {
+    let topic = stage.topic("a");
+    let mut subscriber = stage.login("sub").keep().open()?;
+    subscriber.subscribe(&topic, 2)?;
+    let mut publisher = stage.connect("pub")?;
+    for qos in [1, 2] {
+        let message = Message::new(&topic, format!("qos {qos}")).qos(qos);
+        publisher.deliver(
+            &message.with(Property::ContentType("text/plain")).with(Property::UserProperty("k", "v")),
+        )?;
+    }
+    let before = [subscriber.message_of("qos 1")?, subscriber.message_of("qos 2")?];
+    subscriber.cut();
+    let mut subscriber = stage.login("sub").keep().open_with_session(true)?;
+    for first in before {
+        ensure(!first.dup, "DUP 0 at the first sending", &first)?;
+        let again = subscriber.message()?;
+        same("the same PUBLISH with DUP 1:", &again, &first.dup())?;
+    }
+    subscriber.quiet()
+}
+
+/// Given a subscriber that holds PUBACK back on a live link; then nothing is sent again.
+fn nothing_is_sent_again_on_a_live_link(stage: &Stage<'_>) -> Check {
+    let (mut first, id) = subscriber_with_a_delivery(stage, 1)?;
+    let (mut second, _) = subscriber_with_a_delivery_named(stage, "sub2", 2)?;
+    first.quiet_for(Duration::from_secs(4))?;
+    second.quiet()?;
+    first.puback(id);
+    first.quiet()
+}
+
+/// Given id 5 acknowledged; when it comes with DUP 1 and another payload; then it is a new message.
+fn new_message_under_an_acknowledged_id(stage: &Stage<'_>) -> Check {
+    let topic = stage.topic("a");
+    let mut subscriber = stage.subscriber("sub", &topic, 1)?;
+    let mut publisher = stage.connect("pub")?;
+    publisher.deliver(&Message::new(&topic, "first").qos(1).id(5))?;
+    publisher.deliver(&Message::new(&topic, "second").qos(1).id(5).dup())?;
+    subscriber.take_of("first")?;
+    subscriber.take_of("second").map(drop)
+}
+
+/// Given a finished flow with id 9; when 9 is used at once again; then the message is delivered.
+fn id_is_free_right_after_pubcomp(stage: &Stage<'_>) -> Check {
+    let topic = stage.topic("a");
+    let mut subscriber = stage.subscriber("sub", &topic, 2)?;
+    let mut publisher = stage.connect("pub")?;
+    publisher.deliver(&Message::new(&topic, "first").qos(2).id(9))?;
+    publisher.deliver(&Message::new(&topic, "second").qos(2).id(9))?;
+    subscriber.take_of("first")?;
+    subscriber.take_of("second").map(drop)
+}
+
+/// Given id 7 open at QoS 2; when it is used at QoS 1; then PUBACK 0x91, no delivery, and the flow of 7 goes on.
+fn open_qos_2_id_reused_for_qos_1_is_refused(stage: &Stage<'_>) -> Check {
+    let topic = stage.topic("a");
+    let mut subscriber = stage.subscriber("sub", &topic, 2)?;
+    let mut publisher = stage.connect("pub")?;
+    publisher.publish(&Message::new(&topic, "open").qos(2).id(7));
+    publisher.expect_pubrec(7)?;
+    publisher.publish(&Message::new(&topic, "mixed").qos(1).id(7));
+    publisher.expect("PUBACK id 7 code 0x91", |arrival| match arrival {
+        Arrival::PubAck(ack) if ack.id == 7 && ack.code == 0x91 => Some(()),
+        _ => None,
+    })?;
+    publisher.pubrel(7);
+    publisher.expect_pubcomp(7)?;
+    subscriber.take_of("open")?;
+    subscriber.quiet()
+}
+
+/// Given id 7 open at QoS 2; when it is used at QoS 1; then close, and no delivery of the second.
+fn open_qos_2_id_reused_for_qos_1_closes(stage: &Stage<'_>) -> Check {
+    let topic = stage.topic("a");
+    let mut subscriber = stage.subscriber("sub", &topic, 2)?;
+    let mut publisher = stage.connect("pub")?;
+    publisher.publish(&Message::new(&topic, "open").qos(2).id(7));
+    publisher.expect_pubrec(7)?;
+    publisher.publish(&Message::new(&topic, "mixed").qos(1).id(7));
+    publisher.expect_end()?;
+    subscriber.take_of("open")?;
+    subscriber.quiet()
+}
+
+/// Given a delivery under some id; when the client publishes under the same id; then both flows finish.
+fn same_id_in_both_directions(stage: &Stage<'_>) -> Check {
+    let (mut client, id) = subscriber_with_a_delivery(stage, 2)?;
+    let other = stage.topic("other");
+    let mut witness = stage.subscriber("witness", &other, 2)?;
+    client.publish(&Message::new(&other, "mine").qos(2).id(id));
+    client.expect_pubrec(id)?;
+    client.pubrec(id);
+    client.expect_pubrel(id)?;
+    client.pubrel(id);
+    client.expect_pubcomp(id)?;
+    client.pubcomp(id);
+    witness.take_of("mine")?;
+    client.quiet()
+}
+
+/// Given id 7 open in a PUBLISH; when SUBSCRIBE uses 7; then SUBACK 7 grants, and the flow of 7 goes on.
+fn subscribe_under_the_id_of_an_open_publish(stage: &Stage<'_>) -> Check {
+    let topic = stage.topic("a");
+    let mut client = stage.connect("pub")?;
+    client.publish(&Message::new(&topic, "open").qos(2).id(7));
+    client.expect_pubrec(7)?;
+    client.ask_to_subscribe(7, &[(&topic, crate::peer::options(1))], &[]);
+    client.expect("SUBACK id 7 with code 01", |arrival| match arrival {
+        Arrival::SubAck(grants) if grants.id == 7 && grants.codes == [1] => Some(()),
+        _ => None,
+    })?;
+    client.pubrel(7);
+    client.expect_pubcomp(7)
+}
+
+/// When PUBREL names an unknown id; then PUBCOMP, in 5.0 with 0x92, and the link stays.
+fn pubrel_for_an_unknown_id(stage: &Stage<'_>) -> Check {
+    let mut client = stage.connect("pub")?;
+    client.pubrel(77);
+    client.expect_pubcomp_code(77, 0x92, &[0])?;
+    client.quiet()
+}
+
+/// When PUBREC names an unknown id; then PUBREL, in 5.0 with 0x92, and nothing stays behind.
+fn pubrec_for_an_unknown_id(stage: &Stage<'_>) -> Check {
+    let mut client = stage.login("sub").keep().open()?;
+    client.pubrec(77);
+    let code = if stage.v5() { 0x92 } else { 0 };
+    client.expect(format_args!("PUBREL id 77 code 0x{code:02X}"), |arrival| match arrival {
+        Arrival::PubRel(ack) if ack.id == 77 => {
+            (ack.code == code || stage.settings.lenient && ack.code == 0).then_some(())
+        }
+        _ => None,
+    })?;
+    client.quiet()?;
+    client.cut();
+    stage.login("sub").keep().open_with_session(true)?.quiet()
+}
+
+/// When PUBACK answers a QoS 2 delivery; then 0x82 and close, and the message comes again at the resume.
+fn puback_for_a_qos_2_id_closes(stage: &Stage<'_>) -> Check {
+    let (mut subscriber, id) = subscriber_with_a_delivery(stage, 2)?;
+    subscriber.puback(id);
+    subscriber.expect_close(0x82, &[0x81])?;
+    let mut subscriber = stage.login("sub").keep().open_with_session(true)?;
+    let again = subscriber.take_of("payload")?;
+    same("the id of the first sending,", &again.id, &id)
+}
+
+/// When PUBREC answers a QoS 1 delivery; then 0x82 and close, and the message comes again at the resume.
+fn pubrec_for_a_qos_1_id_closes(stage: &Stage<'_>) -> Check {
+    let (mut subscriber, id) = subscriber_with_a_delivery(stage, 1)?;
+    subscriber.pubrec(id);
+    subscriber.expect_close(0x82, &[0x81])?;
+    let mut subscriber = stage.login("sub").keep().open_with_session(true)?;
+    let again = subscriber.take_of("payload")?;
+    same("the id of the first sending,", &again.id, &id)
+}
+
+/// Given Receive Maximum 1 and an open QoS 2 delivery; when PUBCOMP comes before PUBREL; then no slot is freed.
+///
+/// A broker may also treat it as a protocol error; then the message must come again at the resume.
+fn early_pubcomp_raises_no_quota(stage: &Stage<'_>) -> Check {
+    let topic = stage.topic("a");
+    let login = stage.login("sub").keep().receive_maximum(1);
+    let mut subscriber = login.open()?;
+    subscriber.subscribe(&topic, 2)?;
+    let mut publisher = stage.connect("pub")?;
+    publisher.deliver(&Message::new(&topic, "first").qos(2))?;
+    publisher.deliver(&Message::new(&topic, "second").qos(2))?;
+    let first = subscriber.message_of("first")?;
+    subscriber.pubcomp(first.id);
+    match subscriber.next_within(Duration::from_millis(500))? {
+        Arrival::Silence => subscriber.acknowledge(&first)?,
+        gone if gone == Arrival::Closed && stage.settings.lenient || is_protocol_error(&gone) => {
+            subscriber = login.open_with_session(true)?;
+            subscriber.take_of("first")?;
+        }
+        other => return Err(subscriber.differs("nothing, or DISCONNECT code 0x82", other)),
+    }
+    subscriber.take_of("second")?;
+    subscriber.quiet()
+}
+
+fn is_protocol_error(arrival: &Arrival) -> bool {
+    matches!(arrival, Arrival::Disconnect(reason) if reason.code == 0x82)
+}
+
+/// Given Receive Maximum 1; when PUBACK and PUBCOMP for ids never sent arrive; then still one open message.
+fn acknowledgements_out_of_the_blue_raise_no_quota(stage: &Stage<'_>) -> Check {
+    let topic = stage.topic("a");
+    let mut subscriber = stage.login("sub").receive_maximum(1).open()?;
+    subscriber.subscribe(&topic, 2)?;
+    for id in [901, 902, 903] {
+        subscriber.puback(id);
+        subscriber.pubcomp(id);
+    }
+    subscriber.ping()?;
+    let mut publisher = stage.connect("pub")?;
+    for number in 0..3 {
+        publisher.deliver(&Message::new(&topic, number.to_string()).qos(1))?;
+    }
+    for number in 0..3 {
+        let message = subscriber.message_of(number.to_string())?;
+        subscriber.quiet()?;
+        subscriber.acknowledge(&message)?;
+    }
+    subscriber.quiet()
+}
+
+/// Given Receive Maximum 1; when PUBREC 0x97 refuses; then no PUBREL, the slot is free, nothing comes again.
+fn refusal_of_a_delivery_ends_its_flow(stage: &Stage<'_>) -> Check {
+    let topic = stage.topic("a");
+    let login = stage.login("sub").keep().receive_maximum(1);
+    let mut subscriber = login.open()?;
+    subscriber.subscribe(&topic, 2)?;
+    let mut publisher = stage.connect("pub")?;
+    publisher.deliver(&Message::new(&topic, "refused").qos(2))?;
+    publisher.deliver(&Message::new(&topic, "wanted").qos(2))?;
+    let refused = subscriber.message_of("refused")?;
+    subscriber.pubrec_code(refused.id, ReasonCode::QuotaExceeded);
+    subscriber.take_of("wanted")?;
+    subscriber.cut();
+    login.open_with_session(true)?.quiet()
+}
+
+/// When PUBACK 0x83 refuses; then the message is over and does not come again.
+fn refused_puback_ends_the_message(stage: &Stage<'_>) -> Check {
+    let (mut subscriber, id) = subscriber_with_a_delivery(stage, 1)?;
+    subscriber.puback_code(id, ReasonCode::ImplementationSpecificError);
+    subscriber.quiet()?;
+    subscriber.cut();
+    stage.login("sub").keep().open_with_session(true)?.quiet()
+}
+
+/// Given QoS 2 id 7 refused by PUBREC; when 7 is used on a good topic; then it is delivered once.
+fn our_refusal_frees_the_id(stage: &Stage<'_>) -> Check {
+    let topic = stage.topic("a");
+    let mut subscriber = stage.subscriber("sub", &topic, 2)?;
+    let mut publisher = stage.connect("pub")?;
+    publisher.publish(&Message::new(format!("$share/g/{topic}"), "bad").qos(2).id(7));
+    publisher.expect("PUBREC id 7 code 0x90", |arrival| match arrival {
+        Arrival::PubRec(ack) if ack.id == 7 && ack.code == 0x90 => Some(()),
+        _ => None,
+    })?;
+    publisher.deliver(&Message::new(&topic, "good").qos(2).id(7))?;
+    subscriber.take_of("good")?;
+    subscriber.quiet()
+}
+
+/// Given one delivery never acknowledged; when 66,000 more come; then its id is skipped and 0 is never used.
+fn ids_wrap_around_an_open_one(stage: &Stage<'_>) -> Check {
+    let topic = stage.topic("a");
+    let mut subscriber = stage.subscriber("sub", &topic, 1)?;
+    let mut publisher = stage.connect("pub")?;
+    publisher.deliver(&Message::new(&topic, "held").qos(1))?;
+    let held = subscriber.message_of("held")?;
+    for batch in 0..660_u64 {
+        let messages: Vec<Message> =
+            (0..100).map(|n| Message::new(&topic, (batch * 100 + n).to_string())).collect();
+        publisher.deliver_all(&messages)?;
+        for n in 0..100 {
+            let message = subscriber.message()?;
+            same("number of the delivery", &message.number(), &(batch * 100 + n))?;
+            ensure(message.id != held.id, format!("ids other than {}, which is open", held.id), &message)?;
+            subscriber.puback(message.id);
+        }
+    }
+    subscriber.puback(held.id);
+    subscriber.quiet()
+}
+
+/// Given Receive Maximum 65,535 and no acknowledgements; then no id twice; after them the rest flows.
+fn window_of_all_ids_fills_and_empties(stage: &Stage<'_>) -> Check {
+    const TOTAL: usize = 65_800;
+    let topic = stage.topic("a");
+    let mut subscriber = stage.login("sub").receive_maximum(u16::MAX).open()?;
+    subscriber.subscribe(&topic, 1)?;
+    let mut publisher = stage.connect("pub")?;
+    let mut open = Vec::new();
+    for batch in 0..TOTAL / 100 {
+        let messages: Vec<Message> =
+            (0..100).map(|n| Message::new(&topic, (batch * 100 + n).to_string())).collect();
+        publisher.deliver_all(&messages)?;
+        while let Arrival::Publish(message) = subscriber.next_within(Duration::from_millis(1))? {
+            open.push(message);
+        }
+    }
+    while let Arrival::Publish(message) = subscriber.next_within(Duration::from_millis(500))? {
+        open.push(message);
+    }
+    let mut ids: Vec<u16> = open.iter().map(|message| message.id).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    same("number of different open ids", &ids.len(), &open.len())?;
+    ensure(!ids.contains(&0) && !open.is_empty(), "ids above 0", ids.len())?;
+    let mut next = 0;
+    while let Some(message) = open.get(next) {
+        same("number of the delivery", &message.number(), &(next as u64))?;
+        subscriber.puback(message.id);
+        next += 1;
+        if next == open.len() && next < TOTAL {
+            open.push(subscriber.message()?);
+        }
+    }
+    same("messages delivered", &open.len(), &TOTAL)?;
+    subscriber.quiet()
+}
+
+/// Given a full window with expired messages behind it; when it opens; then the living one behind them flows.
+fn expired_messages_behind_a_full_window_do_not_block(stage: &Stage<'_>) -> Check {
+    let topic = stage.topic("a");
+    let mut subscriber = stage.login("sub").keep().receive_maximum(1).open()?;
+    subscriber.subscribe(&topic, 1)?;
+    let mut publisher = stage.connect("pub")?;
+    publisher.deliver(&Message::new(&topic, "head").qos(1))?;
+    let head = subscriber.message_of("head")?;
+    for _ in 0..3 {
+        publisher
+            .deliver(&Message::new(&topic, "expires").qos(1).with(Property::MessageExpiryInterval(1)))?;
+    }
+    publisher.deliver(&Message::new(&topic, "lives").qos(1))?;
+    stage.sleep_ms(2200);
+    subscriber.puback(head.id);
+    subscriber.take_of("lives")?;
+    subscriber.quiet()
+}
+
+/// When a client opens one QoS 2 flow more than the announced Receive Maximum; then 0x93 and close.
+fn more_open_publishes_than_announced(stage: &Stage<'_>) -> Check {
+    let topic = stage.topic("a");
+    let mut publisher = stage.connect("pub")?;
+    let announced = publisher.connack.properties.as_properties().receive_maximum().unwrap_or(u16::MAX);
+    if announced == u16::MAX {
+        return Err(crate::failure::Failure::NotApplicable("the broker announces no Receive Maximum".into()));
+    }
+    for id in 1..=announced {
+        publisher.publish(&Message::new(&topic, "x").qos(2).id(id));
+        publisher.expect_pubrec(id)?;
+    }
+    publisher.ping()?;
+    publisher.publish(&Message::new(&topic, "x").qos(2).id(announced + 1));
+    publisher.expect_close(0x93, &[])
+}
+
+/// When a client opens 3,000 QoS 2 flows and releases none; then each gets PUBREC and the link lives.
+fn thousands_of_open_qos_2_ids_are_answered(stage: &Stage<'_>) -> Check {
+    let topic = stage.topic("a");
+    let mut publisher = stage.connect("pub")?;
+    for first in (1..3000).step_by(100) {
+        let window: Vec<Message> =
+            (first..first + 100).map(|id| Message::new(&topic, "x").qos(2).id(id)).collect();
+        publisher.publish_all(&window);
+        for message in &window {
+            publisher.expect_pubrec(message.id)?;
+        }
+    }
+    publisher.quiet()
+}
+
+/// When QoS 2 goes to subscribers at QoS 0 and 1; then each gets its own, and the publisher four packets.
+fn publisher_keeps_four_packets_for_lower_subscribers(stage: &Stage<'_>) -> Check {
+    let topic = stage.topic("a");
+    let mut lowest = stage.subscriber("sub0", &topic, 0)?;
+    let mut middle = stage.subscriber("sub1", &topic, 1)?;
+    stage.connect("pub")?.deliver(&Message::new(&topic, "down").qos(2))?;
+    same("QoS", &lowest.take_of("down")?.qos, &0)?;
+    same("QoS", &middle.take_of("down")?.qos, &1)?;
+    lowest.quiet()?;
+    middle.quiet()
+}
+
+/// One PUBLISH of each QoS: nothing, PUBACK, PUBREC.
+fn each_qos_is_acknowledged_its_own_way(stage: &Stage<'_>) -> Check {
+    let topic = stage.topic("a");
+    let mut publisher = stage.connect("pub")?;
+    publisher.publish(&Message::new(&topic, "0"));
+    publisher.quiet()?;
+    publisher.publish(&Message::new(&topic, "1").qos(1).id(11));
+    publisher.expect_puback(11)?;
+    publisher.publish(&Message::new(&topic, "2").qos(2).id(12));
+    publisher.expect_pubrec(12)?;
+    publisher.quiet()
+}
+
+/// Ids 1 and 65,535 work at QoS 1 and 2.
+fn first_and_last_id_work_both_ways(stage: &Stage<'_>) -> Check {
+    let topic = stage.topic("a");
+    let mut subscriber = stage.subscriber("sub", &topic, 2)?;
+    let mut publisher = stage.connect("pub")?;
+    for id in [1, u16::MAX] {
+        for qos in [1, 2] {
+            publisher.deliver(&Message::new(&topic, "x").qos(qos).id(id))?;
+            subscriber.take_of("x")?;
+        }
+    }
+    subscriber.quiet()
+}
+
+/// Ten deliveries of each QoS, none acknowledged: DUP 0, RETAIN 0, ids above 0 and none twice.
+fn deliveries_start_without_dup_and_with_fresh_ids(stage: &Stage<'_>) -> Check {
+    let topic = stage.topic("a");
+    let mut subscriber = stage.subscriber("sub", &topic, 2)?;
+    let mut publisher = stage.connect("pub")?;
+    let mut ids = std::collections::BTreeSet::new();
+    for number in 0..30_u8 {
+        let qos = number % 3;
+        publisher.deliver(&Message::new(&topic, [number]).qos(qos))?;
+        let message = subscriber.message_of([number])?;
+        ensure(!message.dup && !message.retain, "DUP 0 and RETAIN 0", &message)?;
+        same("QoS", &message.qos, &qos)?;
+        ensure(qos == 0 || message.id > 0 && ids.insert(message.id), "an id that is not in use", &message)?;
+    }
+    subscriber.quiet()
+}
+
+/// A PUBLISH with DUP 1 arrives at the subscriber with DUP 0.
+fn incoming_dup_does_not_travel(stage: &Stage<'_>) -> Check {
+    let topic = stage.topic("a");
+    let mut subscriber = stage.subscriber("sub", &topic, 2)?;
+    let mut publisher = stage.connect("pub")?;
+    for qos in [1, 2] {
+        publisher.deliver(&Message::new(&topic, "x").qos(qos).id(40).dup())?;
+        let message = subscriber.take_of("x")?;
+        ensure(!message.dup, "DUP 0", &message)?;
+    }
+    Ok(())
+}
+
+/// Given id 7 open; when the client comes back with a clean session; then 7 is new.
+fn session_ends_open_incoming_ids(stage: &Stage<'_>) -> Check {
+    let topic = stage.topic("a");
+    let mut subscriber = stage.subscriber("sub", &topic, 2)?;
+    let publisher = publisher_with_an_open_id(stage, &Message::new(&topic, "first").qos(2).id(7))?;
+    publisher.cut();
+    let mut publisher = stage.login("pub").open_with_session(false)?;
+    publisher.deliver(&Message::new(&topic, "second").qos(2).id(7).dup())?;
+    if !stage.settings.lenient {
+        // We deliver with PUBREC; a broker that delivers at PUBREL never delivers the first.
+        subscriber.take_of("first")?;
+    }
+    subscriber.take_of("second")?;
+    subscriber.quiet()
+}
+
+/// PUBACK, PUBREC, PUBREL and PUBCOMP of lengths 2, 3 and 4 all work.
+fn every_form_of_an_acknowledgement_is_understood(stage: &Stage<'_>) -> Check {
+    let topic = stage.topic("a");
+    let mut subscriber = stage.login("sub").receive_maximum(1).open()?;
+    subscriber.subscribe(&topic, 2)?;
+    let mut publisher = stage.connect("pub")?;
+    for form in [&[][..], &[0], &[0, 0]] {
+        publisher.deliver(&Message::new(&topic, "1").qos(1))?;
+        let message = subscriber.message_of("1")?;
+        ack_in_form(&mut subscriber, 0x40, message.id, form);
+        publisher.publish(&Message::new(&topic, "2").qos(2).id(50));
+        publisher.expect_pubrec(50)?;
+        ack_in_form(&mut publisher, 0x62, 50, form);
+        publisher.expect_pubcomp(50)?;
+        let message = subscriber.message_of("2")?;
+        ack_in_form(&mut subscriber, 0x50, message.id, form);
+        subscriber.expect_pubrel(message.id)?;
+        ack_in_form(&mut subscriber, 0x70, message.id, form);
+    }
+    subscriber.quiet()
+}
+
+fn ack_in_form(peer: &mut Peer, first: u8, id: u16, form: &[u8]) {
+    let body = crate::craft::join(&[&id.to_be_bytes(), form]);
+    peer.raw("acknowledgement", &crate::craft::frame(first, &body));
+}
+
+/// A publisher with a kept session that sent `message` and got PUBREC.
+fn publisher_with_an_open_id(stage: &Stage<'_>, message: &Message) -> Check<Peer> {
+    let mut publisher = stage.login("pub").keep().open_with_session(false)?;
+    publisher.publish(message);
+    publisher.expect_pubrec(message.id)?;
+    Ok(publisher)
+}
+
+/// A subscriber with a kept session that has one unacknowledged delivery of this QoS, and its id.
+fn subscriber_with_a_delivery(stage: &Stage<'_>, qos: u8) -> Check<(Peer, u16)> {
+    subscriber_with_a_delivery_named(stage, "sub", qos)
+}
+
+fn subscriber_with_a_delivery_named(stage: &Stage<'_>, name: &str, qos: u8) -> Check<(Peer, u16)> {
+    let topic = stage.topic(name);
+    let mut subscriber = stage.login(name).keep().open_with_session(false)?;
+    subscriber.subscribe(&topic, qos)?;
+    stage.connect("pub")?.deliver(&Message::new(&topic, "payload").qos(qos))?;
+    let message = subscriber.message_of("payload")?;
+    same("QoS", &message.qos, &qos)?;
+    Ok((subscriber, message.id))
+}

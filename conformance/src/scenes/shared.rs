@@ -1,0 +1,379 @@
+//! Shared subscriptions: who of a group gets a message, and what happens when that one goes. Hard cases G.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use longwire_proto::ReasonCode;
+use longwire_proto::property::Property;
+
+use super::scenes;
+use crate::craft;
+use crate::failure::{Check, same};
+use crate::message::{Arrival, Message};
+use crate::peer::{Peer, options};
+use crate::stage::Stage;
+
+scenes! {
+    both offline_members_are_passed_over "G01" "" "4.8.2-3";
+    both group_without_online_members_keeps_messages "G02" "" "4.8.2-3";
+    both qos_1_of_an_ended_member_goes_to_another "G03 U5-52" "" "4.8.2-3";
+    both qos_2_of_an_ended_member_goes_to_nobody "G03" "" "4.8.2-5";
+    v5 qos_1_of_an_expired_member_goes_to_another "G04" "4.8.2-3";
+    v5 messages_parked_for_an_expired_member_go_to_another "G04" "4.8.2-3";
+    both qos_2_begun_is_finished_with_the_same_member "G05" "" "4.8.2-4";
+    v5 negative_acknowledgement_discards "G06" "4.8.2-6";
+    both same_group_name_with_another_filter_is_another_group "G07" "" "4.8.2-2";
+    v5 member_with_a_full_window_is_passed_over "G08" "4.9.0-2";
+    v5 member_with_a_small_packet_limit_is_passed_over "G08 U5-54" "3.1.2-24";
+    both granted_qos_is_that_of_the_member "G09" "3.8.4-6" "4.8.2-3";
+    both subscribing_twice_and_leaving_once_is_leaving "G10 U5-51 U5-37" "3.10.4-1" "3.10.4-1";
+    both malformed_shared_filters_close "G12" "4.7.3-1" "4.8.2-1 4.8.2-2";
+    both lonely_member_sees_order "G13" "4.6.0-6" "4.6.0-5";
+    both slow_member_does_not_stall_the_group "G14" "" "3.3.4-9";
+    both each_message_goes_to_one_member "" "" "4.8.2-3";
+    both two_groups_each_get_a_copy "U5-50" "" "4.8.2-2";
+    v5 identifiers_are_those_of_the_receiving_member "U5-28" "3.3.4-3";
+    both last_member_that_leaves_takes_the_messages_along "U5-37 U5-53" "" "3.10.4-1";
+    both share_name_is_followed_by_any_filter "" "4.7.1-1" "4.8.2-1 4.8.2-2";
+}
+
+/// One member is offline with a kept session, one online: all ten messages go to the online one.
+fn offline_members_are_passed_over(stage: &Stage<'_>) -> Check {
+    let shared = stage.shared("g", "a");
+    let kept = stage.login("away").keep();
+    let mut away = kept.open()?;
+    away.subscribe(&shared, 1)?;
+    away.cut();
+    let mut online = stage.subscriber("online", &shared, 1)?;
+    publish_numbers(stage, 10)?;
+    take_numbers(&mut online, 10)?;
+    kept.open_with_session(true)?.quiet()
+}
+
+/// All members are offline: QoS 1 and 2 wait, and the first that returns gets them.
+fn group_without_online_members_keeps_messages(stage: &Stage<'_>) -> Check {
+    let shared = stage.shared("g", "a");
+    for name in ["one", "two"] {
+        let mut member = stage.login(name).keep().open()?;
+        member.subscribe(&shared, 2)?;
+        member.cut();
+    }
+    let mut publisher = stage.connect("pub")?;
+    for number in 0..4_u8 {
+        publisher.deliver(&Message::new(stage.topic("a"), number.to_string()).qos(1 + number % 2))?;
+    }
+    let mut first = stage.login("two").keep().open_with_session(true)?;
+    let came = first.take_all()?;
+    let numbers: BTreeSet<u64> = came.iter().map(Message::number).collect();
+    same("messages kept for the group", &numbers, &(0..4).collect())?;
+    same("copies", &came.len(), &4)?;
+    stage.login("one").keep().open_with_session(true)?.quiet()
+}
+
+/// A member's session ends with a QoS 1 message unacknowledged: another member gets it.
+fn qos_1_of_an_ended_member_goes_to_another(stage: &Stage<'_>) -> Check {
+    let (first, mut second, _) = member_with_a_delivery(stage, 1)?;
+    first.cut();
+    second.take_of("x")?;
+    second.quiet()
+}
+
+/// A member's session ends inside a QoS 2 flow: nobody else gets the message.
+fn qos_2_of_an_ended_member_goes_to_nobody(stage: &Stage<'_>) -> Check {
+    let (first, mut second, _) = member_with_a_delivery(stage, 2)?;
+    first.cut();
+    second.quiet_for(Duration::from_millis(500))
+}
+
+/// The same as with an ended member, but the session lives on for a second: then another member gets it.
+fn qos_1_of_an_expired_member_goes_to_another(stage: &Stage<'_>) -> Check {
+    let shared = stage.shared("g", "a");
+    let mut first = stage.login("first").clean(false).expiry(1).open()?;
+    first.subscribe(&shared, 1)?;
+    publish(stage, "x", 1)?;
+    first.message_of("x")?;
+    let mut second = stage.subscriber("second", &shared, 1)?;
+    first.cut();
+    second.quiet_for(Duration::from_millis(500))?;
+    second.take_of("x")?;
+    second.quiet()
+}
+
+/// The only member is offline and expires; another member, offline too, gets the messages when it returns.
+fn messages_parked_for_an_expired_member_go_to_another(stage: &Stage<'_>) -> Check {
+    let shared = stage.shared("g", "a");
+    let kept = stage.login("second").keep();
+    for login in [stage.login("first").clean(false).expiry(1), kept.clone()] {
+        let mut member = login.open()?;
+        member.subscribe(&shared, 1)?;
+        member.cut();
+    }
+    publish_numbers(stage, 3)?;
+    stage.sleep_ms(2200);
+    take_numbers(&mut kept.open_with_session(true)?, 3)
+}
+
+/// A QoS 2 flow begun with a member that drops is finished with that member, and with nobody else.
+fn qos_2_begun_is_finished_with_the_same_member(stage: &Stage<'_>) -> Check {
+    let shared = stage.shared("g", "a");
+    let kept = stage.login("first").keep();
+    let mut first = kept.open()?;
+    first.subscribe(&shared, 2)?;
+    publish(stage, "x", 2)?;
+    let begun = first.message_of("x")?;
+    let mut second = stage.subscriber("second", &shared, 2)?;
+    first.cut();
+    second.quiet()?;
+    let mut first = kept.open_with_session(true)?;
+    let again = first.take_of("x")?;
+    same("the same PUBLISH with DUP 1:", &again, &begun.dup())?;
+    second.quiet()
+}
+
+/// PUBACK 0x83 and PUBREC 0x83 discard the message: no other member gets it.
+fn negative_acknowledgement_discards(stage: &Stage<'_>) -> Check {
+    for qos in [1, 2] {
+        let (mut first, mut second, id) = member_with_a_delivery(stage, qos)?;
+        if qos == 1 {
+            first.puback_code(id, ReasonCode::ImplementationSpecificError);
+        } else {
+            first.pubrec_code(id, ReasonCode::ImplementationSpecificError);
+        }
+        first.quiet()?;
+        second.quiet()?;
+        first.cut();
+        second.quiet()?;
+    }
+    Ok(())
+}
+
+/// One group name on two filters: both members get what both filters match.
+fn same_group_name_with_another_filter_is_another_group(stage: &Stage<'_>) -> Check {
+    let mut exact = stage.subscriber("exact", &stage.shared("g", "a"), 1)?;
+    let mut wide = stage.subscriber("wide", &stage.shared("g", "#"), 1)?;
+    publish_numbers(stage, 5)?;
+    take_numbers(&mut exact, 5)?;
+    take_numbers(&mut wide, 5)
+}
+
+/// Receive Maximum 1 and no acknowledgement: after one message all others go to the other member.
+fn member_with_a_full_window_is_passed_over(stage: &Stage<'_>) -> Check {
+    let shared = stage.shared("g", "a");
+    let mut full = stage.login("full").receive_maximum(1).open()?;
+    full.subscribe(&shared, 1)?;
+    publish(stage, "held", 1)?;
+    full.message_of("held")?;
+    let mut free = stage.subscriber("free", &shared, 1)?;
+    publish_numbers(stage, 10)?;
+    take_numbers(&mut free, 10)?;
+    full.quiet()
+}
+
+/// A message too large for one member goes to the other.
+fn member_with_a_small_packet_limit_is_passed_over(stage: &Stage<'_>) -> Check {
+    let shared = stage.shared("g", "a");
+    let mut small = stage.login("small").with(Property::MaximumPacketSize(100)).open()?;
+    small.subscribe(&shared, 1)?;
+    let mut large = stage.subscriber("large", &shared, 1)?;
+    let mut publisher = stage.connect("pub")?;
+    let payload = "x".repeat(200);
+    for _ in 0..5 {
+        publisher.deliver(&Message::new(stage.topic("a"), &payload).qos(1))?;
+        large.take_of(&payload)?;
+    }
+    small.quiet()
+}
+
+/// A QoS 2 message for a group whose only member has QoS 0 or 1 arrives at that QoS and is done.
+fn granted_qos_is_that_of_the_member(stage: &Stage<'_>) -> Check {
+    for granted in 0..=2 {
+        let mut member = stage.subscriber("member", &stage.shared(&format!("g{granted}"), "a"), granted)?;
+        publish(stage, "x", 2)?;
+        same("QoS", &member.take_of("x")?.qos, &granted)?;
+        member.quiet()?;
+    }
+    Ok(())
+}
+
+/// Subscribed twice, unsubscribed once: out of the group, and the other member gets everything.
+fn subscribing_twice_and_leaving_once_is_leaving(stage: &Stage<'_>) -> Check {
+    let shared = stage.shared("g", "a");
+    let mut leaving = stage.subscriber("leaving", &shared, 1)?;
+    leaving.subscribe(&shared, 2)?;
+    let mut staying = stage.subscriber("staying", &shared, 1)?;
+    leaving.unsubscribe(&shared)?;
+    publish_numbers(stage, 10)?;
+    take_numbers(&mut staying, 10)?;
+    leaving.quiet()
+}
+
+/// `$share` filters without a proper name or filter: 0x81 and close.
+fn malformed_shared_filters_close(stage: &Stage<'_>) -> Check {
+    let bad = [
+        "$share",
+        "$share/",
+        "$share/g",
+        "$share/g/",
+        "$share//a",
+        "$share/g+/a",
+        "$share/#/a",
+        "$share/+/a",
+    ];
+    for filter in bad {
+        let mut client = stage.connect("client")?;
+        client.raw(
+            &format!("SUBSCRIBE to {filter}"),
+            &craft::subscribe(stage.version, &[], filter.as_bytes(), 1),
+        );
+        client.expect_close(0x81, &[0x82, 0x8F])?;
+    }
+    Ok(())
+}
+
+/// A group of one behaves like a plain subscription: 200 messages in order, at each QoS.
+fn lonely_member_sees_order(stage: &Stage<'_>) -> Check {
+    let mut member = stage.subscriber("member", &stage.shared("g", "a"), 2)?;
+    let mut publisher = stage.connect("pub")?;
+    for qos in 0..=2 {
+        for number in 0..200 {
+            publisher.deliver(&Message::new(stage.topic("a"), number.to_string()).qos(qos))?;
+        }
+        for number in 0..200_u64 {
+            same("number of the delivery", &member.take()?.number(), &number)?;
+        }
+    }
+    member.quiet()
+}
+
+/// A member that never acknowledges: 3,000 messages still reach the group within the scene's patience.
+fn slow_member_does_not_stall_the_group(stage: &Stage<'_>) -> Check {
+    const TOTAL: u64 = 3_000;
+    let shared = stage.shared("g", "a");
+    let mut slow = stage.login("slow").receive_maximum(10).open()?;
+    slow.subscribe(&shared, 1)?;
+    let mut quick = stage.subscriber("quick", &shared, 1)?;
+    let mut publisher = stage.connect("pub")?;
+    let mut seen = BTreeSet::new();
+    for first in (0..TOTAL).step_by(100) {
+        let batch: Vec<Message> =
+            (first..first + 100).map(|n| Message::new(stage.topic("a"), n.to_string())).collect();
+        publisher.deliver_all(&batch)?;
+        while let Arrival::Publish(message) = quick.next_within(Duration::from_millis(10))? {
+            quick.acknowledge(&message)?;
+            seen.insert(message.number());
+        }
+    }
+    while let Arrival::Publish(message) = slow.next_within(Duration::from_millis(100))? {
+        seen.insert(message.number());
+    }
+    seen.extend(quick.take_all()?.iter().map(Message::number));
+    same("different messages in the group", &(seen.len() as u64), &TOTAL)
+}
+
+/// Three members, 90 messages: each message to exactly one of them.
+fn each_message_goes_to_one_member(stage: &Stage<'_>) -> Check {
+    let shared = stage.shared("g", "a");
+    let mut members = Vec::new();
+    for name in ["one", "two", "three"] {
+        members.push(stage.subscriber(name, &shared, 1)?);
+    }
+    publish_numbers(stage, 90)?;
+    let mut numbers = Vec::new();
+    for member in &mut members {
+        numbers.extend(member.take_all()?.iter().map(Message::number));
+    }
+    numbers.sort_unstable();
+    same("messages over all members", &numbers, &(0..90).collect())
+}
+
+/// Two share names on one filter: each group gets its copy.
+fn two_groups_each_get_a_copy(stage: &Stage<'_>) -> Check {
+    let mut first = stage.subscriber("first", &stage.shared("g", "a"), 1)?;
+    let mut second = stage.subscriber("second", &stage.shared("h", "a"), 1)?;
+    publish_numbers(stage, 5)?;
+    take_numbers(&mut first, 5)?;
+    take_numbers(&mut second, 5)
+}
+
+/// Members with identifiers 1 and 2: each message carries that of its receiver only.
+fn identifiers_are_those_of_the_receiving_member(stage: &Stage<'_>) -> Check {
+    let shared = stage.shared("g", "a");
+    let mut members = Vec::new();
+    for (name, identifier) in [("one", 1), ("two", 2)] {
+        let mut member = stage.connect(name)?;
+        member.subscribe_one(&shared, options(1), &[Property::SubscriptionIdentifier(identifier)])?;
+        members.push((member, identifier));
+    }
+    publish_numbers(stage, 20)?;
+    let mut count = 0;
+    for (member, identifier) in &mut members {
+        for message in member.take_all()? {
+            same("subscription identifiers", &message.identifiers(), &vec![*identifier])?;
+            count += 1;
+        }
+    }
+    same("messages over all members", &count, &20)
+}
+
+/// The last member unsubscribes while messages wait for the group: whoever joins later gets none of them.
+fn last_member_that_leaves_takes_the_messages_along(stage: &Stage<'_>) -> Check {
+    let shared = stage.shared("g", "a");
+    let mut member = stage.login("member").keep().receive_maximum(1).open()?;
+    member.subscribe(&shared, 1)?;
+    publish_numbers(stage, 3)?;
+    let held = member.message_of("0")?;
+    member.unsubscribe(&shared)?;
+    let mut later = stage.subscriber("later", &shared, 1)?;
+    later.quiet()?;
+    member.puback(held.id);
+    later.quiet()
+}
+
+/// `$share/<name>/` takes any filter: with wildcards, with a leading slash, with `$` inside the name.
+fn share_name_is_followed_by_any_filter(stage: &Stage<'_>) -> Check {
+    let tag = stage.tag();
+    let mut publisher = stage.connect("pub")?;
+    let cases = [
+        (format!("$share/n{tag}/{}", stage.topic("+/x")), stage.topic("b/x")),
+        (format!("$share/n{tag}/{}", stage.topic("c/#")), stage.topic("c")),
+        (format!("$share/n{tag}//{}", stage.topic("d")), format!("/{}", stage.topic("d"))),
+        (format!("$share/$n {tag}/{}", stage.topic("e")), stage.topic("e")),
+    ];
+    for (filter, topic) in cases {
+        let mut member = stage.subscriber("member", &filter, 1)?;
+        publisher.deliver(&Message::new(&topic, "x").qos(1))?;
+        same("topic", &member.take_of("x")?.topic, &topic)?;
+        member.quiet()?;
+    }
+    Ok(())
+}
+
+/// A clean member with an unacknowledged delivery "x" of this QoS, another that joined later, and the id.
+fn member_with_a_delivery(stage: &Stage<'_>, qos: u8) -> Check<(Peer, Peer, u16)> {
+    let shared = stage.shared("g", "a");
+    let mut first = stage.subscriber("first", &shared, qos)?;
+    publish(stage, "x", qos)?;
+    let message = first.message_of("x")?;
+    let second = stage.subscriber("second", &shared, qos)?;
+    Ok((first, second, message.id))
+}
+
+fn publish(stage: &Stage<'_>, payload: &str, qos: u8) -> Check {
+    stage.connect("pub")?.deliver(&Message::new(stage.topic("a"), payload).qos(qos))
+}
+
+fn publish_numbers(stage: &Stage<'_>, count: u64) -> Check {
+    let messages: Vec<Message> = (0..count).map(|n| Message::new(stage.topic("a"), n.to_string())).collect();
+    stage.connect("pub")?.deliver_all(&messages)
+}
+
+/// All numbers below `count` and nothing else, in any order.
+fn take_numbers(peer: &mut Peer, count: u64) -> Check {
+    let mut numbers = Vec::new();
+    for _ in 0..count {
+        numbers.push(peer.take()?.number());
+    }
+    numbers.sort_unstable();
+    same("messages of this member", &numbers, &(0..count).collect())?;
+    peer.quiet()
+}
