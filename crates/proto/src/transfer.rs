@@ -128,6 +128,11 @@ impl<T> Outgoing<T> {
         u32::from(self.quota).saturating_sub(self.held) as u16
     }
 
+    /// PUBLISHes of an earlier connection that the peer takes again now.
+    pub fn resend_room(&self) -> u16 {
+        u32::from(self.quota).saturating_sub(self.held - self.unsent) as u16
+    }
+
     /// What an earlier connection left open, one at a time in its original order `[MQTT-4.6.0-1]`: the PUBLISH to
     /// be sent again with DUP, or the PUBREL `[MQTT-4.4.0-1]`. `None` when all were given out since
     /// [`Outgoing::start`], or while the quota has no place for the next PUBLISH.

@@ -32,18 +32,26 @@ pub(crate) fn greet<'a>(bytes: &'a [u8], packet_size_max: u32, strict_text: bool
         Ok(Decoded::Packet(Packet::Connect(connect), len)) => Greeting::Connect(connect, len),
         Ok(_) => Greeting::Incomplete,
         Err(error) => {
-            let answer = refusal(bytes, error.reason);
+            let answer = refusal(bytes, &error);
             Greeting::Refused(error, answer)
         }
     }
 }
+
+/// The statement that a wrong protocol name breaks.
+const WRONG_PROTOCOL_NAME: &str = "MQTT-3.1.2-1";
 
 /// Packet type of CONNECT.
 const CONNECT: u8 = 1;
 
 /// CONNACK for a CONNECT that could not be read, in the form its sender understands; none before 5.0 but for the
 /// version, since those versions have no code for it.
-fn refusal(bytes: &[u8], reason: ReasonCode) -> Option<Vec<u8>> {
+fn refusal(bytes: &[u8], error: &DecodeError) -> Option<Vec<u8>> {
+    if error.statement == WRONG_PROTOCOL_NAME {
+        // Another protocol altogether: there is no form it would understand.
+        return None;
+    }
+    let reason = error.reason;
     let level = decode::connect_level(bytes)?;
     let version = if level & 0x7F >= 5 { Version::V5 } else { Version::V311 };
     if version == Version::V311 && reason != ReasonCode::UnsupportedProtocolVersion {

@@ -102,7 +102,7 @@ impl Shard {
             }
             Some(Stage::Publish(held)) => held,
         };
-        if extra.outgoing.room() == 0 {
+        if extra.outgoing.resend_room() == 0 {
             return Step::Wait;
         }
         let (message, qos, retain) = match held {
@@ -339,6 +339,10 @@ impl Shard {
                 retain_as_published: entry.retain_as_published,
                 identifiers: &entry.identifiers,
             };
+            if view.is_expired(turn.now) {
+                self.skip_kept(address, entry.position);
+                continue;
+            }
             self.links.begin_message();
             self.send_kept(address, &copy, turn);
         }
@@ -350,6 +354,14 @@ impl Shard {
             log.behind = false;
         }
         self.note_settling(address);
+    }
+
+    /// The session has read past a message that expired while it waited `[MQTT-3.3.2-5]`.
+    fn skip_kept(&mut self, address: SessionRef, position: Position) {
+        self.counters.publishes_dropped += 1;
+        if let Some(session) = self.sessions.by_slot_mut(address.slot) {
+            session.extra_mut().log.read_through = position;
+        }
     }
 
     /// Messages that were open when the last connection ended, again.
@@ -366,7 +378,7 @@ impl Shard {
             else {
                 return;
             };
-            if !is_open || extra.outgoing.room() == 0 {
+            if !is_open || extra.outgoing.resend_room() == 0 {
                 return;
             }
             if position == entry.position {
@@ -419,7 +431,7 @@ impl Shard {
 
 /// Positions of the kept messages at the front of the list to send again, as far as the window has room.
 fn positions_to_resend(extra: &SessionExtra) -> Vec<Position> {
-    let room = usize::from(extra.outgoing.room()).min(PAGE_MESSAGES);
+    let room = usize::from(extra.outgoing.resend_room()).min(PAGE_MESSAGES);
     extra
         .resends
         .iter()

@@ -126,7 +126,7 @@ impl Shard {
         }
     }
 
-    /// One live copy for one session.
+    /// One live copy for one session. Whatever its expiry says, it may go to those it can be sent to at once (H06).
     fn deliver_to_session(
         &mut self,
         address: SessionRef,
@@ -139,9 +139,6 @@ impl Shard {
         let Some(session) = self.sessions.at_mut(address.slot, address.generation) else { return };
         let Some(link_id) = session.link() else { return };
         let Some(link) = self.links.at(link_id) else { return };
-        if view.is_expired(turn.now) {
-            return self.counters.publishes_dropped += 1;
-        }
         let is_open = link.state == LinkState::Open;
         let qos = view.qos.min(recipient.qos);
         let retain = view.retain && (recipient.retain_as_published || link.bridge);
@@ -279,10 +276,6 @@ impl Shard {
         let retain = copy.view.retain && (copy.retain_as_published || is_bridge);
         let extra = session.extra_mut();
         extra.log.read_through = copy.position;
-        if copy.view.is_expired(turn.now) {
-            self.counters.publishes_dropped += 1;
-            return self.note_settling(address);
-        }
         let mut one = Copy {
             now: turn.now,
             view: copy.view,

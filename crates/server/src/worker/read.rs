@@ -214,6 +214,8 @@ impl Worker {
                 connection.heard_at = self.now.tick;
                 self.wheel.cancel(link);
                 self.input(Input::Connect { link, connect: &connect, assigned_id: &assigned_id });
+                // Before the packets behind it are looked at: they count only if the client is who it says.
+                self.answer_authentications();
                 Some(len)
             }
             Greeting::Refused(error, answer) => {
