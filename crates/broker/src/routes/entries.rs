@@ -195,6 +195,16 @@ mod tests {
     }
 
     #[test]
+    fn a_text_lives_in_the_smallest_class_that_holds_it() {
+        let mut entries = Entries::new();
+        for (class, bytes) in TEXT_BYTES.into_iter().enumerate() {
+            let number = entries.insert(filter(0), &"x".repeat(bytes));
+            let one_more = entries.insert(filter(0), &"x".repeat(bytes + 1));
+            assert_eq!((class_and_slot(number).0, class_and_slot(one_more).0), (class, class + 1));
+        }
+    }
+
+    #[test]
     fn the_place_of_a_removed_filter_is_used_again() {
         let mut entries = Entries::new();
         let first = entries.insert(filter(0), "sensor/1");

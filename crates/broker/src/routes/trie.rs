@@ -220,3 +220,55 @@ impl Node {
         self.plus == NONE && self.end == NONE && self.rest == NONE && self.children == 0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use proptest::sample::select;
+
+    use super::*;
+
+    fn matching(trie: &Trie, topic: &str) -> Vec<u32> {
+        let mut found = Vec::new();
+        trie.matching(topic, |number| found.push(number));
+        found
+    }
+
+    #[test]
+    fn one_level_under_many_parents_is_told_apart() {
+        let mut trie = Trie::new(HashKey(1, 2));
+        for number in 0..20_000 {
+            trie.insert(&format!("+/{number}/state"), number);
+        }
+        for number in 0..20_000 {
+            assert_eq!(matching(&trie, &format!("site/{number}/state")), [number]);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_removed_filter_takes_along_the_nodes_that_only_it_needed(
+            filters in vec(vec(select(vec!["a", "b", "+", "", "#"]), 1..6), 1..20),
+        ) {
+            let mut trie = Trie::new(HashKey(1, 2));
+            let mut nodes_before = Vec::new();
+            let mut inserted: Vec<String> = Vec::new();
+            for levels in filters {
+                let end = levels.iter().position(|level| *level == "#").map_or(levels.len(), |rest| rest + 1);
+                let filter = levels[..end].join("/");
+                if !inserted.contains(&filter) {
+                    nodes_before.push(trie.nodes.len());
+                    trie.insert(&filter, inserted.len() as u32);
+                    inserted.push(filter);
+                }
+            }
+            while let Some(filter) = inserted.pop() {
+                trie.remove(&filter);
+                prop_assert_eq!(Some(trie.nodes.len()), nodes_before.pop());
+            }
+            prop_assert_eq!(trie.filters, 0);
+            prop_assert_eq!(trie.nodes.len(), 1);
+        }
+    }
+}
