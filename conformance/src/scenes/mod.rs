@@ -11,6 +11,7 @@ use crate::stage::Stage;
 
 mod connect;
 mod flow;
+mod limits;
 mod malformed;
 mod order;
 mod qos;
@@ -110,6 +111,7 @@ pub(crate) fn all() -> Vec<Scene> {
     let scripts = [
         connect::SCENES,
         flow::SCENES,
+        limits::SCENES,
         will::SCENES,
         session::SCENES,
         qos::SCENES,

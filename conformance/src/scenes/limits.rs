@@ -1,0 +1,86 @@
+//! Limits that a broker announces in CONNACK, as far as they are tighter than what a client asked for.
+//!
+//! Each scene reads the announcement first and does not apply where there is none, so they say something only about
+//! a broker that was set up for them.
+
+use std::time::{Duration, Instant};
+
+use longwire_proto::ReasonCode;
+use longwire_proto::property::Property;
+
+use super::scenes;
+use crate::failure::{Check, Failure, ensure};
+use crate::message::Message;
+use crate::stage::Stage;
+
+scenes! {
+    v5 session_expiry_is_capped "C07 U5-18" "4.1.0-2";
+    v5 server_keep_alive_replaces_the_wish "I13" "3.1.2-21 3.2.2-21 3.1.2-22";
+    v5 aliases_that_are_not_allowed_are_refused "H15" "3.2.2-18 3.3.2-9";
+    v311 open_publishes_beyond_the_window_are_answered "A21" "4.3.2-2";
+}
+
+/// Longest announcement that a scene waits for, seconds.
+const PATIENT_SECS: u32 = 5;
+
+/// The broker caps session expiry: CONNACK says so, a larger wish in DISCONNECT is capped too.
+fn session_expiry_is_capped(stage: &Stage<'_>) -> Check {
+    let login = stage.login("client").clean(false).expiry(u32::MAX);
+    let client = login.open_with_session(false)?;
+    let cap = client.connack.properties.as_properties().session_expiry_interval();
+    let Some(cap) = cap.filter(|cap| *cap <= PATIENT_SECS) else {
+        return not_announced("a session expiry of a few seconds");
+    };
+    client.cut();
+    let client = login.open_with_session(true)?;
+    client.leave(ReasonCode::Success, &[Property::SessionExpiryInterval(86_400)]);
+    stage.sleep_ms(u64::from(cap) * 1000 + 1300);
+    login.open_with_session(false).map(drop)
+}
+
+/// Server Keep Alive replaces a longer wish and a wish of none: closed at 1.5 times the announced value.
+fn server_keep_alive_replaces_the_wish(stage: &Stage<'_>) -> Check {
+    for wish in [60, 0] {
+        let mut client = stage.login("client").keep_alive(wish).open()?;
+        let announced = client.connack.properties.as_properties().server_keep_alive();
+        let Some(secs) = announced.filter(|secs| u32::from(*secs) <= PATIENT_SECS && *secs > 0) else {
+            return not_announced("a Server Keep Alive of a few seconds");
+        };
+        let due = Duration::from_millis(u64::from(secs) * 1500);
+        let start = Instant::now();
+        client.expect_close(0x8D, &[])?;
+        let took = start.elapsed() + Duration::from_millis(50);
+        ensure(
+            took >= due && took < due + stage.timer_slack(),
+            format!("a close after {due:?}"),
+            format!("{took:?}"),
+        )?;
+    }
+    Ok(())
+}
+
+/// No aliases are allowed: alias 1 gets 0x94.
+fn aliases_that_are_not_allowed_are_refused(stage: &Stage<'_>) -> Check {
+    let mut client = stage.connect("client")?;
+    if client.connack.properties.as_properties().topic_alias_maximum().unwrap_or(0) > 0 {
+        return not_announced("that topic aliases are not allowed");
+    }
+    client.publish(&Message::new(stage.topic("a"), "x").with(Property::TopicAlias(1)));
+    client.expect_close(0x94, &[0x82])
+}
+
+/// A 3.1.1 client knows of no window: a thousand QoS 1 messages in one write are all answered, in order.
+fn open_publishes_beyond_the_window_are_answered(stage: &Stage<'_>) -> Check {
+    let mut client = stage.connect("client")?;
+    let burst: Vec<Message> =
+        (1..=1000).map(|id| Message::new(stage.topic("a"), "x").qos(1).id(id)).collect();
+    client.publish_all(&burst);
+    for message in &burst {
+        client.expect_puback(message.id)?;
+    }
+    client.quiet()
+}
+
+fn not_announced(what: &str) -> Check {
+    Err(Failure::NotApplicable(format!("the broker does not announce {what}")))
+}
