@@ -667,3 +667,6 @@ fn put_value(raw: &mut Vec<u8>, value: &[u8]) {
     raw.extend_from_slice(&len.to_be_bytes());
     raw.extend_from_slice(value);
 }
+
+#[cfg(test)]
+mod tests;

@@ -149,3 +149,6 @@ fn check_share(filter: &str) -> Result<Shared<'_>, TopicError> {
     let proper = !parts.group.is_empty() && !has_wildcard(parts.group) && !parts.filter.is_empty();
     if proper { Ok(parts) } else { Err(TopicError::Share) }
 }
+
+#[cfg(test)]
+mod tests;

@@ -432,3 +432,6 @@ impl Incoming {
         self.ids.is_empty()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -69,7 +69,7 @@ fn codes(packet_type: PacketType, sender: Sender) -> impl Strategy<Value = Reaso
 }
 
 fn user_properties(buffer: &mut PropertiesBuf, pairs: &[(String, String)]) {
-    pairs.iter().for_each(|(name, value)| buffer.push(Property::UserProperty(name, value)));
+    buffer.extend(pairs.iter().map(|(name, value)| Property::UserProperty(name, value)));
 }
 
 fn pairs() -> impl Strategy<Value = Vec<(String, String)>> {
@@ -328,7 +328,9 @@ proptest! {
         let mut properties = PropertiesBuf::new();
         user_properties(&mut properties, &pairs);
         let mut buffer = UnsubscribeFiltersBuf::default();
-        filters.iter().for_each(|filter| buffer.push(filter));
+        for filter in &filters {
+            buffer.push(filter);
+        }
         let unsubscribe = Unsubscribe {
             packet_id,
             properties: in_version(version, &properties),
