@@ -216,7 +216,7 @@ pub(crate) struct Links {
 }
 
 /// Free outbox buffers a shard keeps.
-const POOLED_BUFFERS_MAX: usize = 1_024;
+const POOLED_BUFFERS_MAX: usize = 256;
 
 impl Links {
     pub(crate) fn new(limits: &Limits) -> Self {
@@ -603,5 +603,15 @@ impl Frames {
             frame.shape = Some(shape);
         }
         frame
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_idle_link_costs_a_few_words() {
+        assert!(size_of::<Option<Link>>() <= 32, "{} bytes", size_of::<Option<Link>>());
     }
 }

@@ -193,3 +193,13 @@ impl SessionExtra {
         Some(queued)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_idle_session_costs_a_few_words() {
+        assert!(size_of::<Session>() <= 72, "{} bytes", size_of::<Session>());
+    }
+}

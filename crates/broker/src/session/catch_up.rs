@@ -161,8 +161,14 @@ impl Shard {
     }
 
     /// SUBACK has left: the retained messages it granted may follow.
-    pub(crate) fn begin_replay(&mut self, link_id: LinkId, replays: Vec<Replay>, turn: &mut Turn<'_, '_>) {
-        if replays.is_empty() || turn.tables.retained().read().topics.is_empty() {
+    pub(crate) fn begin_replay(
+        &mut self,
+        link_id: LinkId,
+        mut replays: Vec<Replay>,
+        turn: &mut Turn<'_, '_>,
+    ) {
+        replays.retain(|replay| has_retained(&replay.filter, turn));
+        if replays.is_empty() {
             return;
         }
         let Some(slot) = self.session_of(link_id) else { return };
@@ -427,6 +433,17 @@ impl Shard {
             }
         }
     }
+}
+
+/// False if no retained message matches the filter, so that most subscriptions need no block for their replay.
+fn has_retained(filter: &str, turn: &Turn<'_, '_>) -> bool {
+    let mut is_found = false;
+    let retained = turn.tables.retained().read();
+    let page = retained.topics.page(filter, None, RETAINED_VISITS_PER_PAGE, |_, _| {
+        is_found = true;
+        false
+    });
+    is_found || page != retained::Page::End
 }
 
 /// Positions of the kept messages at the front of the list to send again, as far as the window has room.
