@@ -63,6 +63,12 @@ impl GroupMail {
     }
 }
 
+/// Word to a shared group. It goes by mail even on its own shard, so that a group and its members never call each
+/// other in circles.
+pub(crate) fn post_to_group(mail: GroupMail, turn: &mut Turn<'_, '_>) {
+    turn.effects.post(mail.addressee(), Parcel::Group(mail));
+}
+
 impl Group {
     /// The connected member with room that holds the fewest; among equals the one after the last served. QoS 0 needs
     /// no room. `bytes` is about what the packet takes (U5-54).
@@ -101,12 +107,6 @@ impl Group {
 }
 
 impl Shard {
-    /// Word to a shared group. It goes by mail even on this shard, so that a group and its members never call each
-    /// other in circles.
-    pub(crate) fn post_to_group(&mut self, mail: GroupMail, turn: &mut Turn<'_, '_>) {
-        turn.effects.post(mail.addressee(), Parcel::Group(mail));
-    }
-
     /// A live message for a group.
     pub(crate) fn offer(&mut self, lent: Lent, turn: &mut Turn<'_, '_>) {
         let group_ref = lent.group;

@@ -5,6 +5,7 @@
 //! only some links need sits in one boxed block, so that an idle QoS 0 subscriber costs a few words.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 
 use longwire_proto::encode::{self, AckKind};
 use longwire_proto::packet::{Ack, Publish};
@@ -67,7 +68,7 @@ pub(crate) struct LinkExtra {
     pub(crate) inbound_open: u16,
     /// Bytes of the largest packet the peer takes; 0 is no limit.
     pub(crate) packet_size_max: u32,
-    aliases_in: Vec<Option<Box<str>>>,
+    aliases_in: Vec<Option<Arc<str>>>,
     aliases_out: HashMap<Box<str>, u16>,
     aliases_out_max: u16,
     pub(crate) authentication: Option<Box<Authentication>>,
@@ -184,8 +185,8 @@ impl Link {
     }
 
     /// The topic an alias stands for.
-    pub(crate) fn alias_in(&self, alias: u16) -> Option<&str> {
-        self.extra()?.aliases_in.get(usize::from(alias))?.as_deref()
+    pub(crate) fn alias_in(&self, alias: u16) -> Option<Arc<str>> {
+        self.extra()?.aliases_in.get(usize::from(alias))?.clone()
     }
 
     /// True if answers wait, so that a new one has to queue behind them `[MQTT-4.6.0-2]`.
@@ -486,13 +487,9 @@ fn write_special(
     let topic = copy.view.topic;
     let (alias, is_new) = match link.extra.as_deref() {
         Some(extra) if extra.aliases_out_max > 0 && topic.len() >= ALIASED_TOPIC_BYTES_MIN => {
-            match extra.aliases_out.get(topic) {
-                Some(&alias) => (Some(alias), false),
-                None => {
-                    let next = extra.aliases_out.len() as u16 + 1;
-                    ((next <= extra.aliases_out_max).then_some(next), true)
-                }
-            }
+            let known = extra.aliases_out.get(topic).copied();
+            let next = extra.aliases_out.len() as u16 + 1;
+            (known.or_else(|| (next <= extra.aliases_out_max).then_some(next)), known.is_none())
         }
         _ => (None, false),
     };

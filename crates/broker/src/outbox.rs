@@ -11,6 +11,10 @@ const FIRST_CAPACITY: usize = 1 << 10;
 
 /// Buffers that wait for their next use. One per shard.
 #[derive(Debug)]
+#[expect(
+    clippy::vec_box,
+    reason = "an outbox is one word, so that its buffer lives in a box, and moves as it is"
+)]
 pub(crate) struct OutboxPool {
     free: Vec<Box<Buffer>>,
     kept_max: usize,
@@ -22,6 +26,7 @@ impl OutboxPool {
         OutboxPool { free: Vec::new(), kept_max }
     }
 
+    #[expect(clippy::unnecessary_box_returns, reason = "see above")]
     fn take(&mut self) -> Box<Buffer> {
         self.free
             .pop()

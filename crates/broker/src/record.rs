@@ -91,10 +91,10 @@ impl Record {
                 put_text(out, filter);
             }
             Record::InboundReceived { session, packet_id } => {
-                put_id(out, INBOUND_RECEIVED, *session, *packet_id)
+                put_id(out, INBOUND_RECEIVED, *session, *packet_id);
             }
             Record::InboundReleased { session, packet_id } => {
-                put_id(out, INBOUND_RELEASED, *session, *packet_id)
+                put_id(out, INBOUND_RELEASED, *session, *packet_id);
             }
             Record::Delivered { session, packet_id, position, qos } => {
                 put_id(out, DELIVERED, *session, *packet_id);

@@ -7,9 +7,8 @@ use longwire_server::settings::Settings;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:0".to_owned());
-    let mut settings = Settings::default();
-    settings.listen = vec![address.parse()?];
-    let running = longwire_server::start(settings)?;
+    let settings = Settings { listen: vec![address.parse()?], ..Settings::default() };
+    let running = longwire_server::start(&settings)?;
     println!("listening on {:?}; end the input to stop", running.addresses());
     std::io::copy(&mut std::io::stdin(), &mut std::io::sink())?;
     running.stop();

@@ -11,6 +11,7 @@ pub(crate) struct Connection {
     pub(crate) stream: Stream,
     pub(crate) stage: Stage,
     /// Bytes read that do not make a whole packet yet, or that wait while reading is paused.
+    #[expect(clippy::box_collection, reason = "one word while nothing is unread, which is nearly always")]
     pub(crate) unread: Option<Box<Vec<u8>>>,
     address: Address,
     /// Tick of the last complete packet, or of the last bytes of a PUBLISH under way.

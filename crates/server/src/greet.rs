@@ -18,7 +18,7 @@ pub(crate) enum Greeting<'a> {
 }
 
 /// Reads the first packet of a connection `[MQTT-3.1.0-1]`.
-pub(crate) fn greet<'a>(bytes: &'a [u8], packet_size_max: u32, strict_text: bool) -> Greeting<'a> {
+pub(crate) fn greet(bytes: &[u8], packet_size_max: u32, strict_text: bool) -> Greeting<'_> {
     let rules = Rules { version: Version::V311, receiver: Receiver::Server, packet_size_max, strict_text };
     if bytes.first().is_some_and(|first| first >> 4 != CONNECT) {
         let error = DecodeError {

@@ -80,7 +80,7 @@ const PREPARE_TIMEOUT: Duration = Duration::from_secs(5);
 /// # Errors
 /// [`StartError`] if an address cannot be listened on or the system refuses threads or descriptors; nothing is left
 /// running then.
-pub fn start(settings: Settings) -> Result<Running, StartError> {
+pub fn start(settings: &Settings) -> Result<Running, StartError> {
     raise_descriptor_limit();
     let sockets = bind_all(&settings.listen)?;
     let addresses = sockets.iter().map(TcpListener::local_addr).collect::<Result<_, _>>();

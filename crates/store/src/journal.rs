@@ -186,7 +186,7 @@ impl Journal {
 
     fn apply(&mut self, position: Position, record: Record, deliveries: &mut [Vec<LogDelivery>]) {
         match record {
-            Record::Message(message) => self.apply_message(position, message, deliveries),
+            Record::Message(message) => self.apply_message(position, &message, deliveries),
             Record::SessionBegun { session, .. } => {
                 self.subscribers.entry(Receiver::Session(session)).or_default();
             }
@@ -210,7 +210,7 @@ impl Journal {
     fn apply_message(
         &mut self,
         position: Position,
-        message: Arc<Message>,
+        message: &Arc<Message>,
         deliveries: &mut [Vec<LogDelivery>],
     ) {
         self.matcher.find(&self.routes, &message.view());
@@ -224,7 +224,7 @@ impl Journal {
         for same_shard in kept.chunk_by(|one, other| one.receiver.shard() == other.receiver.shard()) {
             deliveries[usize::from(same_shard[0].receiver.shard())].push(LogDelivery {
                 position,
-                message: Arc::clone(&message),
+                message: Arc::clone(message),
                 recipients: same_shard.to_vec(),
                 identifiers: self.matcher.identifiers.clone(),
             });

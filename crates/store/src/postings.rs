@@ -104,7 +104,9 @@ mod tests {
     fn positions_come_back_as_they_were_posted() {
         let positions: Vec<Position> = (1..2_000).map(|n| n * n * 37).collect();
         let mut posting = Posting::default();
-        positions.iter().for_each(|&position| posting.push(position));
+        for &position in &positions {
+            posting.push(position);
+        }
         assert_eq!(posting.after(0).collect::<Vec<_>>(), positions);
         for start in [0, 1, 255, 256, 257, 1_998] {
             let after = positions[start];
@@ -115,7 +117,9 @@ mod tests {
     #[test]
     fn trimming_keeps_everything_above_the_mark() {
         let mut posting = Posting::default();
-        (1..=1_000).for_each(|position| posting.push(position * 3));
+        for position in 1..=1_000 {
+            posting.push(position * 3);
+        }
         posting.trim(1_500);
         assert_eq!(posting.first_after(1_500), Some(1_503));
         assert_eq!(posting.after(1_500).count(), 500);

@@ -232,10 +232,7 @@ impl Shard {
             return;
         }
         let qos = view.qos.min(replay.qos);
-        let held = match is_durable {
-            true => Held::Retained { message: Arc::clone(message), qos },
-            false => Held::Live,
-        };
+        let held = if is_durable { Held::Retained { message: Arc::clone(message), qos } } else { Held::Live };
         let packet_id = match qos {
             QoS::AtMostOnce => None,
             _ => match session.extra_mut().outgoing.open(qos, held) {

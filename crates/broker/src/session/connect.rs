@@ -10,6 +10,7 @@ use longwire_proto::{Packet, ReasonCode, Version, encode};
 use super::{Held, Session};
 use crate::authenticate::Proof;
 use crate::event::{Event, Why};
+use crate::group::post_to_group;
 use crate::input::LinkId;
 use crate::link::{Answer, Link, LinkState};
 use crate::parcel::GroupMail;
@@ -319,7 +320,7 @@ impl Shard {
             mail.push(GroupMail::Open { group, member: address, credits, packet_size_max });
         }
         for word in mail {
-            self.post_to_group(word, turn);
+            post_to_group(word, turn);
         }
     }
 }

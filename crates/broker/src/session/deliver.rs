@@ -13,6 +13,7 @@ use longwire_proto::{PacketId, QoS, ReasonCode};
 use super::{Held, Queued, Session};
 use crate::address::SessionRef;
 use crate::event::{Event, Why};
+use crate::group::post_to_group;
 use crate::input::LinkId;
 use crate::limits::FAN_OUT_PER_TURN;
 use crate::link::{Answer, Copy, LinkState, Sent};
@@ -354,7 +355,7 @@ impl Shard {
     ) {
         let is_ready = self.is_ready(member.slot);
         let Some(session) = self.sessions.at_mut(member.slot, member.generation) else {
-            return self.post_to_group(GroupMail::Returned { member, lent, full: true }, turn);
+            return post_to_group(GroupMail::Returned { member, lent, full: true }, turn);
         };
         let view = lent.message.view();
         let qos = view.qos.min(terms.qos);
@@ -365,7 +366,7 @@ impl Shard {
             {
                 membership.starved = true;
             }
-            return self.post_to_group(GroupMail::Returned { member, lent, full: true }, turn);
+            return post_to_group(GroupMail::Returned { member, lent, full: true }, turn);
         };
         let retain = view.retain && terms.retain_as_published;
         let one_identifier = [terms.identifier];
@@ -380,7 +381,7 @@ impl Shard {
                 self.drop_for_slow(link_id, turn);
             }
             let finished = GroupMail::Finished { group: lent.group, member, position: lent.position };
-            return self.post_to_group(finished, turn);
+            return post_to_group(finished, turn);
         }
         let held = Held::Lent { lent: Box::new(lent.clone()), qos, retain };
         let Some(packet_id) = session.extra_mut().outgoing.open(qos, held) else { return };
@@ -487,7 +488,7 @@ impl Shard {
             Held::Kept { .. } => self.note_settling(address),
             Held::Lent { lent, .. } => {
                 let (group, position) = (lent.group, lent.position);
-                self.post_to_group(GroupMail::Finished { group, member: address, position }, turn);
+                post_to_group(GroupMail::Finished { group, member: address, position }, turn);
             }
         }
     }

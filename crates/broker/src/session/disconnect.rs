@@ -9,6 +9,7 @@ use super::Held;
 use crate::address::SessionRef;
 use crate::effect::Ticket;
 use crate::event::{Event, Why};
+use crate::group::post_to_group;
 use crate::input::{CloseCause, LinkId};
 use crate::link::LinkState;
 use crate::parcel::GroupMail;
@@ -156,7 +157,7 @@ impl Shard {
             mail.push(GroupMail::Gone { group: membership.group, member: address });
         }
         for word in mail {
-            self.post_to_group(word, turn);
+            post_to_group(word, turn);
         }
     }
 
@@ -272,7 +273,7 @@ impl Shard {
             mail.push(GroupMail::Leave { group: membership.group, member: address });
         }
         for word in mail {
-            self.post_to_group(word, turn);
+            post_to_group(word, turn);
         }
     }
 }

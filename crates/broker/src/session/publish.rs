@@ -16,13 +16,30 @@ use crate::record::Record;
 use crate::shard::{Deferred, Shard, Turn};
 use crate::tables::RetainedMessages;
 
+/// The topic of a PUBLISH.
+enum TopicName<'a> {
+    /// As it stands in the packet.
+    Sent(&'a str),
+    /// From the alias table.
+    Remembered(Arc<str>),
+}
+
+impl TopicName<'_> {
+    fn as_str(&self) -> &str {
+        match self {
+            TopicName::Sent(topic) => topic,
+            TopicName::Remembered(topic) => topic,
+        }
+    }
+}
+
 impl Shard {
     /// PUBLISH from a client.
     pub(crate) fn publish(&mut self, link_id: LinkId, publish: &Publish<'_>, turn: &mut Turn<'_, '_>) {
         self.counters.publishes_received += 1;
         self.counters.publish_bytes_received += publish.payload.len() as u64;
-        let Some(aliased) = self.apply_alias(link_id, publish, turn) else { return };
-        let topic_name = aliased.as_deref().unwrap_or(publish.topic);
+        let Some(topic_name) = self.topic_of(link_id, publish, turn) else { return };
+        let topic_name = topic_name.as_str();
         match publish.packet_id {
             Some(packet_id) => self.publish_acknowledged(link_id, publish, packet_id, topic_name, turn),
             None => match self.may_publish(topic_name) {
@@ -32,18 +49,18 @@ impl Shard {
         }
     }
 
-    /// Resolves and remembers the topic alias. `None` if the link was closed over it; inside, the topic if it came
-    /// from the table.
-    fn apply_alias(
+    /// The topic of a PUBLISH, whose alias is resolved or remembered; `None` if the link was closed over it.
+    fn topic_of<'a>(
         &mut self,
         link_id: LinkId,
-        publish: &Publish<'_>,
+        publish: &Publish<'a>,
         turn: &mut Turn<'_, '_>,
-    ) -> Option<Option<Box<str>>> {
+    ) -> Option<TopicName<'a>> {
+        let sent = TopicName::Sent(publish.topic);
         if publish.properties.is_empty() {
-            return Some(None);
+            return Some(sent);
         }
-        let Some(alias) = publish.properties.topic_alias() else { return Some(None) };
+        let Some(alias) = publish.properties.topic_alias() else { return Some(sent) };
         let link = self.links.at_mut(link_id)?;
         if alias == 0 || alias > self.limits.topic_alias_max {
             let why = Why::BrokeRule("MQTT-3.2.2-17", "topic alias 0, or above the maximum we announced");
@@ -52,10 +69,10 @@ impl Shard {
         }
         if !publish.topic.is_empty() {
             link.set_alias_in(alias, publish.topic);
-            return Some(None);
+            return Some(sent);
         }
         if let Some(topic) = link.alias_in(alias) {
-            return Some(Some(topic.into()));
+            return Some(TopicName::Remembered(topic));
         }
         let why =
             Why::BrokeRule("U5-23", "an empty topic with an alias that was never set on this connection");

@@ -8,6 +8,7 @@ use super::publish::has_too_many_levels;
 use super::{Membership, Session};
 use crate::address::{GroupRef, SessionRef, shard_of};
 use crate::event::{Event, Why};
+use crate::group::post_to_group;
 use crate::input::LinkId;
 use crate::link::Answer;
 use crate::parcel::{GroupMail, MemberTerms};
@@ -90,7 +91,7 @@ impl Shard {
         let Some(session) = self.sessions.by_slot_mut(slot) else {
             return Grant { code: ReasonCode::UnspecifiedError, replay: None };
         };
-        let options = target_options(session, &wish.options);
+        let options = target_options(session, wish.options);
         let target = Target::new(Receiver::Session(address), options, wish.identifier);
         let (filter, is_new) = turn.tables.routes_mut().subscribe(wish.filter, target);
         if is_new {
@@ -119,7 +120,7 @@ impl Shard {
         let Some(session) = self.sessions.by_slot_mut(slot) else {
             return Grant { code: ReasonCode::UnspecifiedError, replay: None };
         };
-        let options = target_options(session, &wish.options);
+        let options = target_options(session, wish.options);
         let terms = MemberTerms {
             qos: options.qos,
             retain_as_published: options.retain_as_published,
@@ -146,7 +147,7 @@ impl Shard {
             group
         };
         keep_subscription(session, address, wish, options, Some(group), turn);
-        self.post_to_group(GroupMail::Join { group, member: address, terms }, turn);
+        post_to_group(GroupMail::Join { group, member: address, terms }, turn);
         self.open_memberships(slot, turn);
         Grant { code: granted(options.qos), replay: None }
     }
@@ -226,7 +227,7 @@ impl Shard {
         };
         let Membership { group, durable, .. } = extra.memberships.swap_remove(index);
         turn.tables.routes_mut().leave(group, durable);
-        self.post_to_group(GroupMail::Leave { group, member }, turn);
+        post_to_group(GroupMail::Leave { group, member }, turn);
         true
     }
 
@@ -258,7 +259,7 @@ impl Shard {
     }
 }
 
-fn target_options(session: &Session, options: &SubscribeOptions) -> TargetOptions {
+fn target_options(session: &Session, options: SubscribeOptions) -> TargetOptions {
     TargetOptions {
         qos: options.qos,
         no_local: options.no_local,
