@@ -44,20 +44,17 @@ const WRONG_PROTOCOL_NAME: &str = "MQTT-3.1.2-1";
 /// Packet type of CONNECT.
 const CONNECT: u8 = 1;
 
-/// CONNACK for a CONNECT that could not be read, in the form its sender understands; none before 5.0 but for the
-/// version, since those versions have no code for it.
+/// CONNACK for a CONNECT that could not be read, in the form its sender understands. 3.1 and 3.1.1 have a code for an
+/// unknown level only; a sender that does not even say MQTT gets one at level 5 alone, which asks for it.
 fn refusal(bytes: &[u8], error: &DecodeError) -> Option<Vec<u8>> {
-    if error.statement == WRONG_PROTOCOL_NAME {
-        // Another protocol altogether: there is no form it would understand.
-        return None;
-    }
-    let reason = error.reason;
     let level = decode::connect_level(bytes)?;
     let version = if level & 0x7F >= 5 { Version::V5 } else { Version::V311 };
-    if version == Version::V311 && reason != ReasonCode::UnsupportedProtocolVersion {
+    let is_about_level =
+        error.reason == ReasonCode::UnsupportedProtocolVersion && error.statement != WRONG_PROTOCOL_NAME;
+    if version == Version::V311 && !is_about_level {
         return None;
     }
-    let connack = ConnAck { session_present: false, reason, properties: Properties::EMPTY };
+    let connack = ConnAck { session_present: false, reason: error.reason, properties: Properties::EMPTY };
     let mut answer = Vec::new();
     encode::packet(&Packet::ConnAck(connack), version, &mut answer).ok()?;
     Some(answer)
