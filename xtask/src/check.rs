@@ -1,8 +1,7 @@
 //! `cargo xtask check`: everything that can be said about the code without running it.
 
-use crate::command::{cargo, command, run as run_command};
-
-const FUZZ: &str = "--manifest-path=fuzz/Cargo.toml";
+use crate::command::{cargo, command, root, run as run_command};
+use crate::fuzz::MANIFEST;
 
 /// Runs all checks, the quickest first, and stops at the first that fails.
 pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
@@ -16,21 +15,21 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
 }
 
 fn formatting() -> Result<(), String> {
-    for package in [&["--all"][..], &[FUZZ]] {
+    for package in [&["--all"][..], &[MANIFEST]] {
         run_command(cargo(&["fmt"]).args(package).arg("--check"))
-            .map_err(|why| format!("{why}: `cargo fmt --all` (or `cargo fmt {FUZZ}`) puts it right"))?;
+            .map_err(|why| format!("{why}: `cargo fmt --all` (or `cargo fmt {MANIFEST}`) puts it right"))?;
     }
     Ok(())
 }
 
 /// The tables of the specification check themselves: counts, unique ids, framing of the vectors.
 fn specification() -> Result<(), String> {
-    let folder = crate::command::root().join("conformance/spec");
+    let folder = root().join("conformance/spec");
     run_command(command("python3", &["check.py"]).current_dir(folder))
 }
 
 fn lints() -> Result<(), String> {
-    for package in ["--workspace", FUZZ] {
+    for package in ["--workspace", MANIFEST] {
         run_command(&mut cargo(&["clippy", package, "--all-targets", "--", "-D", "warnings"]))?;
     }
     Ok(())

@@ -9,7 +9,8 @@ use crate::tally::Tally;
 const DRIVE_SECS: u64 = 5;
 const DRIVE_ALL_SECS: u64 = 60;
 
-const MANIFEST: &str = "--manifest-path=fuzz/Cargo.toml";
+/// Selects the package of the fuzz targets, which is a workspace of its own.
+pub(crate) const MANIFEST: &str = "--manifest-path=fuzz/Cargo.toml";
 
 /// `cargo xtask fuzz TARGET [OPTION]…`: libFuzzer through cargo-fuzz, until stopped or a crash is found.
 pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
@@ -25,7 +26,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
         return Err("cargo-fuzz is not installed: cargo install cargo-fuzz".into());
     }
     // The variable lets stable Rust take the sanitizer's flags.
-    let mut fuzz = command("cargo", &["+stable", "fuzz", "run", target, "--"]);
+    let mut fuzz = command("cargo", &["+stable", "fuzz", "run", "--features", "libfuzzer", target, "--"]);
     run_command(fuzz.args(options).env("RUSTC_BOOTSTRAP", "1"))
 }
 
@@ -34,7 +35,7 @@ pub(crate) fn drive_all(tally: &mut Tally) -> Result<(), String> {
     let targets = targets()?;
     let seconds = DRIVE_SECS.min(DRIVE_ALL_SECS / targets.len().max(1) as u64).to_string();
     for target in targets {
-        let drive = ["run", "--release", "--quiet", MANIFEST, "--", "drive", &target, "--seconds", &seconds];
+        let drive = ["run", "--release", "--quiet", MANIFEST, "--", &target, "--seconds", &seconds];
         let outcome = run_command(&mut cargo(&drive));
         if let Err(why) = &outcome {
             println!("fuzz target {target}: {why}");

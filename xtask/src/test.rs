@@ -22,7 +22,8 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode, String> {
     let missing = needs::install();
     name_missing(&missing);
     let mut tally = Tally::default();
-    run_cargo_test(&missing, &mut tally)?;
+    run_cargo_test(&["--workspace"], &missing, &mut tally)?;
+    run_cargo_test(&["--release", fuzz::MANIFEST], &missing, &mut tally)?;
     fuzz::drive_all(&mut tally)?;
     if !allow_missing {
         tally.failed += missing.len();
@@ -42,9 +43,10 @@ fn name_missing(missing: &[Missing]) {
     }
 }
 
-/// Unit, integration and documentation tests of the workspace, those included that need other people's programs.
-fn run_cargo_test(missing: &[Missing], tally: &mut Tally) -> Result<(), String> {
-    let mut command = cargo(&["test", "--workspace", "--no-fail-fast", "--", "--include-ignored"]);
+/// Unit, integration and documentation tests, those included that need other people's programs.
+fn run_cargo_test(packages: &[&str], missing: &[Missing], tally: &mut Tally) -> Result<(), String> {
+    let mut command = cargo(&["test", "--no-fail-fast"]);
+    command.args(packages).args(["--", "--include-ignored"]);
     for part in missing.iter().flat_map(|need| need.tests) {
         command.args(["--skip", part]);
     }
