@@ -144,7 +144,7 @@ impl<T> Outgoing<T> {
         }
         let stage = entry.stage()?;
         if matches!(stage, Stage::Publish(_)) {
-            if self.held - self.unsent >= u32::from(self.quota) {
+            if self.resend_room() == 0 {
                 return None;
             }
             self.unsent -= 1;

@@ -69,11 +69,15 @@ impl Model {
         usize::from(self.quota).saturating_sub(self.held())
     }
 
-    fn resend(&mut self) -> Option<(u16, Stage<u32>)> {
+    fn resend_room(&self) -> usize {
         let unsent = self.open.iter().filter(|entry| entry.is_due && entry.state.is_publish()).count();
-        let sent = self.held() - unsent;
+        usize::from(self.quota).saturating_sub(self.held() - unsent)
+    }
+
+    fn resend(&mut self) -> Option<(u16, Stage<u32>)> {
+        let has_room = self.resend_room() > 0;
         let entry = self.open.iter_mut().find(|entry| entry.is_due)?;
-        if entry.state.is_publish() && sent >= usize::from(self.quota) {
+        if entry.state.is_publish() && !has_room {
             return None;
         }
         entry.is_due = false;
@@ -190,6 +194,7 @@ fn check_against_model(mut outgoing: Outgoing<u32>, mut model: Model, steps: &[S
         assert_eq!(found, wanted, "after {step:?}");
         assert_eq!(outgoing.len(), wanted.len());
         assert_eq!(usize::from(outgoing.room()), model.room(), "after {step:?}");
+        assert_eq!(usize::from(outgoing.resend_room()), model.resend_room(), "after {step:?}");
     }
 }
 
