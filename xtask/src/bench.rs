@@ -14,7 +14,7 @@ use std::env;
 use std::path::PathBuf;
 use std::process::Command;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::bench::peer::{Peer, Running};
 use crate::bench::scenario::{SCENARIOS, Scenario};
@@ -132,13 +132,14 @@ fn release_folder() -> PathBuf {
 struct Outcome {
     scenario: &'static Scenario,
     peer: Peer,
-    figures: Map<String, Value>,
+    /// The summary, an object.
+    figures: Value,
     clean: bool,
 }
 
 impl Outcome {
     fn figure(&self, key: &str) -> Option<f64> {
-        self.figures.get(key).and_then(Value::as_f64)
+        self.figures.pointer(&format!("/{key}")).and_then(Value::as_f64)
     }
 }
 
@@ -170,7 +171,7 @@ fn measure_one(
     command.args(["--pid", &running.pid().to_string(), "--cpu", &load.to_string()]);
     let output = command.output().map_err(|error| format!("the load does not start: {error}"))?;
     let text = String::from_utf8_lossy(&output.stdout);
-    let Ok(Value::Object(figures)) = serde_json::from_str(&text) else {
+    let Ok(figures @ Value::Object(_)) = serde_json::from_str(&text) else {
         let talk = String::from_utf8_lossy(&output.stderr).trim().to_owned();
         return Err(format!("{} on {} failed: {talk}", scenario.name, peer.name()));
     };

@@ -27,7 +27,7 @@ another, over loopback, speaking 3.1.1 with payloads of 64 bytes where nothing e
 and everything is repeated; the median is shown, and the span of the repetitions where it says so.
 
 - *CPU* is the time that the peer's threads were on a processor, in user space and in the system, as
-  `/proc/PID/task/*/schedstat` counts it, divided by the messages received. One second of warming up is left out. Work
+  `/proc/PID/task/*/schedstat` counts it, divided by the messages received. A second of warming up is left out. Work
   that the system does for a socket counts for whoever was running: most of it for the sender.
 - *Closed loop*: a publisher has at most a window of messages that are not with all their receivers (and acknowledged,
   at QoS 1 and 2), and sends again when half of the window is free. So no peer is flooded, none drops anything, and a
@@ -42,8 +42,8 @@ and everything is repeated; the median is shown, and the span of the repetitions
 const LIMITS: &str = "\
 ## What the figures do not say
 
-- Nothing about delay. A closed loop that keeps a broker busy says how much work fits into a second, not how long a lone
-  message takes; that is mostly two wake-ups of the system, with every peer.
+- Little about delay. A closed loop that keeps a broker busy says how much work fits into a second. What a lone message
+  takes is in the last rows, and is mostly two wake-ups of the system, with every peer.
 - Nothing about more than one processor, real networks, TLS, or sessions that outlive their connections.
 - The relay is no broker: it does not look into topics beyond finding the receivers of exactly this one, keeps nothing
   for anybody, and passes packet identifiers through. It is a floor, not a rival.

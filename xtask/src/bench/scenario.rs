@@ -13,7 +13,7 @@ pub(super) struct Scenario {
 /// One line of the table.
 pub(super) struct Row {
     pub(super) name: &'static str,
-    /// Where it stands in the summary.
+    /// Where it stands in the summary; `/` leads into an object.
     pub(super) key: &'static str,
     pub(super) aims: &'static [Aim],
 }
@@ -32,7 +32,7 @@ use Peer::{Mosquitto, Relay};
 const MESSAGE: &str = "broker_cpu_us_per_message";
 
 /// Windows are chosen so that the relay's writes carry about as many messages as on a busy broker; see the report.
-pub(super) static SCENARIOS: [Scenario; 8] = [
+pub(super) static SCENARIOS: [Scenario; 9] = [
     Scenario {
         name: "15,000 idle connections",
         load: &["conn", "--clients", "15000", "--subscriptions", "1"],
@@ -111,5 +111,17 @@ pub(super) static SCENARIOS: [Scenario; 8] = [
             "16384",
         ],
         rows: &[Row { name: "20 pairs of 16 KiB, QoS 0, CPU us per message", key: MESSAGE, aims: &[] }],
+    },
+    Scenario {
+        name: "one pair, one message at a time",
+        load: &["flow", "--pattern", "pair", "--clients", "1", "--qos", "0", "--window", "1"],
+        rows: &[
+            Row { name: "one pair, one message at a time, CPU us per message", key: MESSAGE, aims: &[] },
+            Row {
+                name: "the same: median time from publisher to subscriber, us",
+                key: "latency_us/p50",
+                aims: &[],
+            },
+        ],
     },
 ];
