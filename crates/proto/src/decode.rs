@@ -18,8 +18,8 @@ mod text;
 
 use std::fmt;
 
+use crate::integer::{IntegerFault, variable_byte_integer};
 use crate::packet::{Packet, PacketType, Version};
-use crate::property::{IntegerFault, variable_byte_integer};
 use crate::reason::{ReasonCode, Sender};
 
 use reader::Reader;

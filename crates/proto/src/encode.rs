@@ -5,11 +5,12 @@
 
 use std::fmt;
 
+use crate::integer::{VARIABLE_BYTE_INTEGER_MAX, put_variable_byte_integer};
 use crate::packet::{
     Ack, ConnAck, Connect, Disconnect, Packet, PacketId, PacketType, Publish, QoS, SubAck, Subscribe,
     SubscribeOptions, Version, Will,
 };
-use crate::property::{Properties, VARIABLE_BYTE_INTEGER_MAX, put_variable_byte_integer};
+use crate::property::Properties;
 use crate::reason::ReasonCode;
 
 /// The most bytes that may follow the fixed header.

@@ -7,6 +7,7 @@
 pub mod client;
 pub mod decode;
 pub mod encode;
+mod integer;
 pub mod packet;
 pub mod property;
 pub mod reason;

@@ -4,8 +4,9 @@ use super::fault::{self, Fault};
 use super::properties::properties;
 use super::reader::Reader;
 use super::{DecodeError, text};
+use crate::integer::variable_byte_integer;
 use crate::packet::{Connect, QoS, Version, Will};
-use crate::property::{Holder, variable_byte_integer};
+use crate::property::table::Holder;
 
 /// High bit of the protocol level: a bridge speaks.
 const BRIDGE: u8 = 0x80;

@@ -3,10 +3,11 @@
 use super::fault::{self, Fault};
 use super::reader::Reader;
 use super::{DecodeError, Rules, text};
+use crate::integer::{IntegerFault, variable_byte_integer};
 use crate::packet::Version;
-use crate::property::{
-    Holder, Id, IntegerFault, Item, ItemFault, Items, Kind, Properties, counted, pair, variable_byte_integer,
-};
+use crate::property::Properties;
+use crate::property::items::{Item, ItemFault, Items, counted, pair};
+use crate::property::table::{Holder, Id, Kind};
 
 /// The next set of properties; none before 5.0.
 #[inline]

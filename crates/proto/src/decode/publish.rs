@@ -4,7 +4,8 @@ use super::properties::properties;
 use super::reader::Reader;
 use super::{DecodeError, Receiver, fault, text};
 use crate::packet::{Ack, PacketType, Publish, QoS, Version};
-use crate::property::{Holder, Properties};
+use crate::property::Properties;
+use crate::property::table::Holder;
 use crate::reason::ReasonCode;
 
 /// PUBLISH, of which the first byte was checked before.

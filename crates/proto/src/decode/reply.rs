@@ -4,7 +4,8 @@ use super::properties::properties;
 use super::reader::Reader;
 use super::{DecodeError, Receiver, fault};
 use crate::packet::{Auth, ConnAck, Disconnect, PacketType, SubAck, Version};
-use crate::property::{Holder, Properties};
+use crate::property::Properties;
+use crate::property::table::Holder;
 use crate::reason::ReasonCode;
 
 pub(super) fn connack<'a>(body: &mut Reader<'a>) -> Result<ConnAck<'a>, DecodeError> {

@@ -5,7 +5,7 @@ use super::properties::properties;
 use super::reader::Reader;
 use super::{DecodeError, text};
 use crate::packet::{Subscribe, SubscribeFilters, Unsubscribe, UnsubscribeFilters, Version};
-use crate::property::Holder;
+use crate::property::table::Holder;
 use crate::topic;
 
 /// Bit of the options byte.

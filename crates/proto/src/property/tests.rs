@@ -1,6 +1,7 @@
 //! Sets of properties: what is pushed is found.
 
 use super::*;
+use table::TABLE;
 
 /// One of each, with values that tell them apart.
 fn one_of_each() -> Vec<Property<'static>> {
@@ -104,32 +105,4 @@ fn a_buffer_is_extended_cleared_and_used_again() {
     assert_eq!(buffer.as_properties().message_expiry_interval(), Some(5));
     buffer.clear();
     assert!(buffer.is_empty());
-}
-
-#[test]
-fn variable_byte_integers_have_the_sizes_of_the_standard() {
-    for (value, len) in [
-        (0, 1),
-        (127, 1),
-        (128, 2),
-        (16_383, 2),
-        (16_384, 3),
-        (2_097_151, 3),
-        (2_097_152, 4),
-        (VARIABLE_BYTE_INTEGER_MAX, 4),
-    ] {
-        let mut bytes = Vec::new();
-        put_variable_byte_integer(&mut bytes, value);
-        assert_eq!(bytes.len(), len, "{value}");
-        assert_eq!(variable_byte_integer(&bytes), Ok((value, len)));
-        assert_eq!(variable_byte_integer(&bytes[..len - 1]), Err(IntegerFault::Cut));
-    }
-}
-
-#[test]
-fn padded_and_endless_variable_byte_integers_are_refused() {
-    assert_eq!(variable_byte_integer(&[0x80, 0]), Err(IntegerFault::Padded));
-    assert_eq!(variable_byte_integer(&[0x81, 0x80, 0]), Err(IntegerFault::Padded));
-    assert_eq!(variable_byte_integer(&[0xFF; 3]), Err(IntegerFault::Cut));
-    assert_eq!(variable_byte_integer(&[0xFF; 4]), Err(IntegerFault::TooLong));
 }
