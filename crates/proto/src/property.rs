@@ -1,4 +1,4 @@
-//! 5.0 properties as one table: id, type, the packets that may hold it, whether it may repeat.
+//! 5.0 properties, of which `table` tells the id, the type, the packets that may hold it and whether it may repeat.
 //!
 //! A set of properties stays in its wire form: [`Properties`] borrows one that was checked when it was
 //! decoded, [`PropertiesBuf`] builds one. Both are read by iterating [`Property`] values or by the look-up of
