@@ -115,6 +115,11 @@ impl Routes {
         Some(removed)
     }
 
+    /// Shared groups.
+    pub fn groups(&self) -> usize {
+        self.groups.len()
+    }
+
     /// The group called `full`, which is `$share/name/filter`.
     pub fn find_group(&self, full: &str) -> Option<GroupRef> {
         self.groups.find(full)

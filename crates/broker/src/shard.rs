@@ -96,6 +96,10 @@ pub struct Counters {
     pub publish_bytes_received: u64,
     /// Payload bytes sent in PUBLISH.
     pub publish_bytes_sent: u64,
+    /// Bytes received; counted by the caller, who reads them.
+    pub bytes_received: u64,
+    /// Bytes sent.
+    pub bytes_sent: u64,
     /// Connections accepted by CONNACK.
     pub connections_accepted: u64,
     /// Connections now.
@@ -115,6 +119,8 @@ impl std::ops::AddAssign for Counters {
         self.publishes_dropped += other.publishes_dropped;
         self.publish_bytes_received += other.publish_bytes_received;
         self.publish_bytes_sent += other.publish_bytes_sent;
+        self.bytes_received += other.bytes_received;
+        self.bytes_sent += other.bytes_sent;
         self.connections_accepted += other.connections_accepted;
         self.connections += other.connections;
         self.sessions += other.sessions;
@@ -270,6 +276,7 @@ impl Shard {
 
     /// The socket took `count` bytes. True if [`Input::Drained`] is due.
     pub fn sent(&mut self, link: LinkId, count: usize) -> bool {
+        self.counters.bytes_sent += count as u64;
         self.links.sent(link, count)
     }
 

@@ -33,15 +33,33 @@ pub struct RetainedMessages {
     pub bytes: usize,
 }
 
+/// What the tables hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sizes {
+    /// Subscriptions, memberships in shared groups included.
+    pub subscriptions: usize,
+    /// Shared groups.
+    pub groups: usize,
+    /// Retained messages.
+    pub retained: usize,
+    /// Bytes of their content.
+    pub retained_bytes: usize,
+}
+
 impl Tables {
     /// Empty tables; `key` seeds the hash tables, whose keys attackers choose.
     pub fn new(key: HashKey) -> Self {
         Tables { routes: RwLock::new(Routes::new(key)), order: Mutex::new(()), retained: RwLock::default() }
     }
 
-    /// Subscriptions held.
-    pub fn subscriptions(&self) -> usize {
-        self.routes.read().subscriptions()
+    /// What the tables hold.
+    pub fn sizes(&self) -> Sizes {
+        let (subscriptions, groups) = {
+            let routes = self.routes.read();
+            (routes.subscriptions(), routes.groups())
+        };
+        let retained = self.retained.read();
+        Sizes { subscriptions, groups, retained: retained.topics.len(), retained_bytes: retained.bytes }
     }
 }
 

@@ -1,4 +1,5 @@
-//! `$SYS` topics: what the workers have counted, published at intervals, only where it changed.
+//! `$SYS` topics: what the workers have counted, published at intervals, only where it changed. The names are those
+//! that tools for Mosquitto expect.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -23,12 +24,33 @@ struct Counted {
     counters: Counters,
 }
 
+/// What was published last.
 #[derive(Debug, Default)]
 struct Published {
-    next_tick: u32,
+    tick: u32,
+    counters: Counters,
     clients_maximum: u64,
-    values: HashMap<&'static str, String>,
+    loads: [[f64; AVERAGED_OVER_MINUTES.len()]; LOADS.len()],
+    values: HashMap<String, String>,
 }
+
+/// Minutes over which loads are averaged.
+const AVERAGED_OVER_MINUTES: [u32; 3] = [1, 5, 15];
+
+/// A name below `load/` and the count whose rate it is.
+type Load = (&'static str, fn(&Counters) -> u64);
+
+const LOADS: [Load; 9] = [
+    ("messages/received", |counters| counters.packets_received),
+    ("messages/sent", |counters| counters.packets_sent),
+    ("publish/received", |counters| counters.publishes_received),
+    ("publish/sent", |counters| counters.publishes_sent),
+    ("publish/dropped", |counters| counters.publishes_dropped),
+    ("bytes/received", |counters| counters.bytes_received),
+    ("bytes/sent", |counters| counters.bytes_sent),
+    ("sockets", |counters| counters.connections_accepted),
+    ("connections", |counters| counters.connections_accepted),
+];
 
 impl Sys {
     /// For `workers` workers; `interval_secs` of 0 publishes nothing.
@@ -54,7 +76,7 @@ impl Sys {
         self.connections.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// Takes over a worker's counts, once a second.
+    /// Takes over a worker's counts, once a second. An idle worker has a turn a second, so that they are never old.
     pub(crate) fn update(&self, worker: u16, tick: u32, shard: &mut Shard) {
         let mut counted = self.counted[usize::from(worker)].lock();
         if counted.tick != tick {
@@ -66,53 +88,107 @@ impl Sys {
     /// Topics whose values changed since the last round, if a round is due.
     pub(crate) fn values_if_due(&self, tick: u32, tables: &Tables) -> Option<Vec<(String, String)>> {
         let mut published = self.published.lock();
-        if self.interval_secs == 0 || tick < published.next_tick {
+        if self.interval_secs == 0 || tick < published.tick + self.interval_secs {
             return None;
         }
-        published.next_tick = tick + self.interval_secs;
-        let total = self.total();
-        published.clients_maximum = published.clients_maximum.max(total.connections);
-        let values = values(&total, tick, published.clients_maximum, tables);
-        let changed = values
-            .into_iter()
-            .filter(|(topic, value)| published.values.get(topic) != Some(value))
-            .collect::<Vec<_>>();
-        published.values.extend(changed.iter().cloned());
-        Some(changed.into_iter().map(|(topic, value)| (format!("$SYS/broker/{topic}"), value)).collect())
-    }
-
-    fn total(&self) -> Counters {
         let mut total = Counters::default();
         for counted in &self.counted {
             total += counted.lock().counters;
         }
-        total
+        published.average(&total, tick);
+        let mut values = counts(&total, tick, published.clients_maximum, self.connections());
+        values.extend(table_sizes(tables));
+        values.extend(published.loads());
+        values.retain(|(topic, value)| published.values.get(topic) != Some(value));
+        published.values.extend(values.iter().cloned());
+        Some(values.into_iter().map(|(topic, value)| (format!("$SYS/broker/{topic}"), value)).collect())
     }
 }
 
-/// Names and values as tools for Mosquitto expect them.
-fn values(total: &Counters, tick: u32, clients_maximum: u64, tables: &Tables) -> Vec<(&'static str, String)> {
-    let retained = tables.retained.read();
+impl Published {
+    /// Carries the averages on: rates per minute, exponentially weighted.
+    fn average(&mut self, total: &Counters, tick: u32) {
+        let minutes = f64::from(tick - self.tick) / 60.0;
+        for (averages, (_, count)) in self.loads.iter_mut().zip(LOADS) {
+            let rate = count(total).saturating_sub(count(&self.counters)) as f64 / minutes;
+            for (average, over) in averages.iter_mut().zip(AVERAGED_OVER_MINUTES) {
+                let weight = 1.0 - (-minutes / f64::from(over)).exp();
+                *average += weight * (rate - *average);
+            }
+        }
+        self.tick = tick;
+        self.counters = *total;
+        self.clients_maximum = self.clients_maximum.max(total.connections);
+    }
+
+    fn loads(&self) -> impl Iterator<Item = (String, String)> + '_ {
+        self.loads.iter().zip(LOADS).flat_map(|(averages, (name, _))| {
+            averages
+                .iter()
+                .zip(AVERAGED_OVER_MINUTES)
+                .map(move |(average, over)| (format!("load/{name}/{over}min"), format!("{average:.2}")))
+        })
+    }
+}
+
+fn counts(total: &Counters, tick: u32, clients_maximum: u64, sockets: usize) -> Vec<(String, String)> {
     let offline = total.sessions.saturating_sub(total.connections);
-    vec![
-        ("version", concat!("longwire version ", env!("CARGO_PKG_VERSION")).to_owned()),
-        ("uptime", format!("{tick} seconds")),
-        ("clients/total", total.sessions.to_string()),
-        ("clients/connected", total.connections.to_string()),
-        ("clients/active", total.connections.to_string()),
-        ("clients/disconnected", offline.to_string()),
-        ("clients/inactive", offline.to_string()),
-        ("clients/maximum", clients_maximum.to_string()),
-        ("clients/expired", total.sessions_expired.to_string()),
-        ("messages/received", total.packets_received.to_string()),
-        ("messages/sent", total.packets_sent.to_string()),
-        ("publish/messages/received", total.publishes_received.to_string()),
-        ("publish/messages/sent", total.publishes_sent.to_string()),
-        ("publish/messages/dropped", total.publishes_dropped.to_string()),
-        ("publish/bytes/received", total.publish_bytes_received.to_string()),
-        ("publish/bytes/sent", total.publish_bytes_sent.to_string()),
-        ("subscriptions/count", tables.subscriptions().to_string()),
-        ("retained messages/count", retained.topics.len().to_string()),
-        ("store/messages/bytes", retained.bytes.to_string()),
+    let named = |(name, value): (&str, u64)| (name.to_owned(), value.to_string());
+    let mut values = vec![
+        ("version".to_owned(), concat!("longwire version ", env!("CARGO_PKG_VERSION")).to_owned()),
+        ("uptime".to_owned(), format!("{tick} seconds")),
+    ];
+    let counts = [
+        ("clients/total", total.sessions),
+        ("clients/connected", total.connections),
+        ("clients/active", total.connections),
+        ("clients/disconnected", offline),
+        ("clients/inactive", offline),
+        ("clients/maximum", clients_maximum),
+        ("clients/expired", total.sessions_expired),
+        ("connections/socket/count", sockets as u64),
+        ("messages/received", total.packets_received),
+        ("messages/sent", total.packets_sent),
+        ("bytes/received", total.bytes_received),
+        ("bytes/sent", total.bytes_sent),
+        ("publish/messages/received", total.publishes_received),
+        ("publish/messages/sent", total.publishes_sent),
+        ("publish/messages/dropped", total.publishes_dropped),
+        ("publish/bytes/received", total.publish_bytes_received),
+        ("publish/bytes/sent", total.publish_bytes_sent),
+    ];
+    values.extend(counts.into_iter().map(named));
+    values
+}
+
+fn table_sizes(tables: &Tables) -> [(String, String); 5] {
+    let sizes = tables.sizes();
+    [
+        ("subscriptions/count", sizes.subscriptions),
+        ("shared_subscriptions/count", sizes.groups),
+        ("retained messages/count", sizes.retained),
+        ("store/messages/count", sizes.retained),
+        ("store/messages/bytes", sizes.retained_bytes),
     ]
+    .map(|(name, value)| (name.to_owned(), value.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_steady_rate_becomes_the_average() {
+        let mut published = Published::default();
+        for tick in (10..=36_000).step_by(10) {
+            let total = Counters { publishes_received: u64::from(tick) * 5, ..Counters::default() };
+            published.average(&total, tick);
+        }
+        let received: Vec<_> =
+            published.loads().filter(|(name, _)| name.starts_with("load/publish/received/")).collect();
+        assert_eq!(received.len(), 3);
+        for (name, value) in received {
+            assert_eq!(value, "300.00", "{name}");
+        }
+    }
 }

@@ -29,6 +29,10 @@ impl Groups {
         Groups { key, entries: Slab::new(), names: Numbers::new() }
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
     pub(super) fn find(&self, text: &str) -> Option<GroupRef> {
         let is_it = |number| &*group(&self.entries, number).text == text;
         let slot = self.names.find(self.key.hash(text.as_bytes()), is_it)?;

@@ -145,6 +145,12 @@ impl Worker {
 
     /// Decodes and hands over every whole packet; says how many bytes that were.
     fn use_bytes(&mut self, link: LinkId, bytes: &[u8]) -> (usize, Used) {
+        let (used, outcome) = self.decode_bytes(link, bytes);
+        self.shard.counters.bytes_received += used as u64;
+        (used, outcome)
+    }
+
+    fn decode_bytes(&mut self, link: LinkId, bytes: &[u8]) -> (usize, Used) {
         let mut used = 0;
         if self.connections.by_slot(link).is_some_and(|connection| connection.stage == Stage::Greeting) {
             match self.use_greeting(link, bytes) {
