@@ -165,14 +165,26 @@ fn join(thread: JoinHandle<()>) {
 }
 
 fn bind_all(wanted: &[ListenAddress]) -> Result<Vec<TcpListener>, StartError> {
-    let mut sockets = Vec::new();
+    let mut sockets: Vec<TcpListener> = Vec::new();
     for address in wanted {
         let failed = |cause| StartError::Listen { address: address.to_string(), cause };
         for resolved in address.resolve().map_err(failed)? {
-            sockets.push(listen::bind(resolved, BACKLOG).map_err(failed)?);
+            match listen::bind(resolved, BACKLOG) {
+                Ok(socket) => sockets.push(socket),
+                Err(cause) if !sockets.is_empty() && is_without_ipv6(resolved, &cause) => {
+                    warn!(address = %resolved, %cause, "not listening there: this machine has no IPv6");
+                }
+                Err(cause) => return Err(failed(cause)),
+            }
         }
     }
     Ok(sockets)
+}
+
+/// True if the IPv6 loopback address cannot be listened on because there is no IPv6, as in many containers.
+fn is_without_ipv6(address: SocketAddr, cause: &io::Error) -> bool {
+    let is_ours_to_fix = matches!(cause.kind(), io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied);
+    address.is_ipv6() && address.ip().is_loopback() && !is_ours_to_fix
 }
 
 fn hash_key() -> io::Result<HashKey> {
