@@ -64,7 +64,7 @@ impl<'a> Stage<'a> {
         Stage {
             settings,
             version,
-            transcript: Transcript::default(),
+            transcript: Transcript::new(),
             tag: unused_tag(),
             leftovers: Leftovers::default(),
             dialled: Mutex::default(),

@@ -34,6 +34,7 @@ scenes! {
     both silence_beyond_the_keep_alive_publishes_the_will "D15 I13" "3.1.2-24 3.1.2-8" "3.1.2-22 3.2.2-22 3.1.2-8";
     v5 disconnect_that_ends_the_session_publishes_a_delayed_will "D17" "3.14.4-3";
     both cut_connection_publishes_the_will_once "U5-40" "3.1.2-8 3.1.2-9 3.1.2-10" "3.1.2-7 3.1.2-8 3.1.2-10";
+    both end_right_behind_a_packet_publishes_the_will "U5-40" "3.1.2-8" "3.1.2-8";
     both protocol_error_publishes_the_will "U5-40" "3.1.2-8 4.8.0-1" "3.1.2-8 4.13.1-1";
     both plain_will_is_not_retained "" "3.1.2-16" "3.1.2-14";
     both retained_will_is_retained "" "3.1.2-17" "3.1.2-15";
@@ -273,6 +274,20 @@ fn cut_connection_publishes_the_will_once(stage: &Stage<'_>) -> Check {
     with_will(stage, 0).keep().open()?.cut();
     watcher.take_of("gone")?;
     stage.login("dev").keep().open_with_session(true)?.cut();
+    watcher.quiet()
+}
+
+/// A hundred times a packet and the end of the stream arrive together: the broker notices both at once.
+fn end_right_behind_a_packet_publishes_the_will(stage: &Stage<'_>) -> Check {
+    let mut watcher = watcher(stage)?;
+    let topic = stage.topic("busy");
+    for _ in 0..100 {
+        let mut device = with_will(stage, 0).open()?;
+        device.subscribe(&topic, 1)?;
+        device.publish(&Message::new(&topic, "last words").qos(1).id(7));
+        device.stop_sending();
+        watcher.take_of("gone")?;
+    }
     watcher.quiet()
 }
 
