@@ -15,11 +15,12 @@ use longwire_proto::property::Properties;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::error::Cause;
 use crate::event::Event;
-use crate::message::Message;
+use crate::message::{Delivery, Message};
 use crate::options::Dial;
 use crate::reconnect::{Backoff, is_final};
 use crate::shared::{Shared, State};
@@ -35,7 +36,7 @@ const FAREWELL: Duration = Duration::from_secs(1);
 pub(crate) struct Driver {
     shared: Arc<Shared>,
     dial: Dial,
-    messages: mpsc::Sender<Message>,
+    messages: mpsc::Sender<Delivery>,
     /// The first connection must succeed.
     once_first: bool,
 }
@@ -51,8 +52,8 @@ struct Turn {
 enum Happening {
     Read(io::Result<usize>),
     Wrote(io::Result<usize>),
-    /// The message that was stuck has found its place.
-    HandedOver,
+    /// The message that was stuck has found its place, or nobody wants it any more.
+    Unstuck,
     /// A call was made, or time has passed.
     Woken,
 }
@@ -65,14 +66,14 @@ struct Pipe<S> {
     outbox: Vec<u8>,
     written: usize,
     /// A message for which there was no room; nothing is read until there is.
-    stuck: Option<Message>,
+    stuck: Option<Delivery>,
 }
 
 impl Driver {
     pub(crate) fn new(
         shared: Arc<Shared>,
         dial: Dial,
-        messages: mpsc::Sender<Message>,
+        messages: mpsc::Sender<Delivery>,
         once_first: bool,
     ) -> Self {
         Driver { shared, dial, messages, once_first }
@@ -167,8 +168,8 @@ impl Driver {
                 Happening::Wrote(Ok(0)) => return lost(io::ErrorKind::WriteZero.into()),
                 Happening::Wrote(Ok(bytes)) => pipe.wrote(bytes),
                 Happening::Wrote(Err(error)) => return self.last_words(&mut pipe, error).await,
-                Happening::HandedOver => {
-                    self.hold_reading(false);
+                Happening::Unstuck => {
+                    self.go_on_reading(&mut pipe);
                     self.feed(&mut pipe);
                 }
                 Happening::Woken => {}
@@ -190,10 +191,12 @@ impl Driver {
                 Happening::Wrote(written)
             }
             permit = self.messages.reserve(), if may_read && stuck => {
-                if let (Some(message), Ok(permit)) = (pipe.stuck.take(), permit) {
-                    permit.send(message);
+                if let Ok(permit) = permit
+                    && let Some(delivery) = pipe.stuck.take()
+                {
+                    permit.send(delivery);
                 }
-                Happening::HandedOver
+                Happening::Unstuck
             }
             () = self.shared.wake.notified() => Happening::Woken,
             () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => Happening::Woken,
@@ -225,9 +228,14 @@ impl Driver {
         while pipe.stuck.is_none() {
             match core.machine.receive(now_ms, &pipe.inbox[taken..]) {
                 Received::Packet { consumed } => taken += consumed,
-                Received::Message { consumed, message } => {
+                Received::Message { consumed, message, receipt } => {
                     taken += consumed;
-                    pipe.stuck = self.hand_over(Message::from_packet(&message));
+                    let message = Message::from_packet(&message);
+                    match self.messages.try_send(Delivery { message, receipt }) {
+                        Ok(()) => {}
+                        Err(TrySendError::Full(delivery)) => pipe.stuck = Some(delivery),
+                        Err(TrySendError::Closed(unwanted)) => core.acknowledge(unwanted.receipt),
+                    }
                 }
                 Received::Incomplete { .. } | Received::Closed => break,
             }
@@ -240,19 +248,15 @@ impl Driver {
         pipe.took(taken);
     }
 
-    /// Puts a message into the application's queue; gives it back if that is full. With nobody left to read it, it was
-    /// acknowledged and is dropped `[MQTT-4.5.0-2]`.
-    fn hand_over(&self, message: Message) -> Option<Message> {
-        match self.messages.try_send(message) {
-            Err(mpsc::error::TrySendError::Full(message)) => Some(message),
-            Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => None,
-        }
-    }
-
-    fn hold_reading(&self, held: bool) {
+    /// There is room for messages again, or nobody left to read them: then they are acknowledged all the same
+    /// `[MQTT-4.5.0-2]`.
+    fn go_on_reading<S>(&self, pipe: &mut Pipe<S>) {
         let mut core = self.shared.lock();
+        if let Some(unwanted) = pipe.stuck.take() {
+            core.acknowledge(unwanted.receipt);
+        }
         let now_ms = core.now_ms();
-        core.machine.hold_reading(now_ms, held);
+        core.machine.hold_reading(now_ms, false);
     }
 
     /// Has the application's function answer a challenge; ends the connection if it gives up.

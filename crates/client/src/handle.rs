@@ -11,12 +11,12 @@ use longwire_proto::client::{AuthenticateError, Connected, Outcome, SettingsErro
 use longwire_proto::packet::SubscribeOptions;
 use longwire_proto::property::Properties;
 use longwire_proto::{QoS, ReasonCode};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
 use crate::driver::Driver;
 use crate::error::{AcknowledgeError, Cause, ConnectError, PublishError, SubscribeError};
 use crate::event::Events;
-use crate::message::{Message, Publication, Subscription};
+use crate::message::{Delivery, Message, Publication, Subscription};
 use crate::options::Options;
 use crate::shared::{Failure, Pending, Shared, State};
 
@@ -30,12 +30,16 @@ pub struct Client {
 
 /// The messages of all subscriptions, in the order in which the server sent them.
 ///
+/// A message of QoS 1 or 2 is acknowledged when it is taken from here, not before: what a program did not take when it
+/// ended, the server still has, if the session lives on.
+///
 /// At most `Options::messages_max` wait here. With more to come the client stops reading, the server notices, and
-/// nothing is lost; so messages must be taken, or this value dropped, for anything else to come in either.
+/// nothing is lost; so messages must be taken, or this value dropped, for anything else to come in either. What comes
+/// after it was dropped is acknowledged and thrown away: to leave messages with the server, disconnect first.
 #[derive(Debug)]
 pub struct Messages {
-    receiver: mpsc::Receiver<Message>,
-    _held: Arc<Held>,
+    receiver: mpsc::Receiver<Delivery>,
+    held: Arc<Held>,
 }
 
 /// A publication that the session has accepted.
@@ -128,7 +132,7 @@ impl Client {
         let (sender, receiver) = mpsc::channel(dial.messages_max);
         let driver = Driver::new(Arc::clone(&shared), dial, sender, once_first);
         let held = Arc::new(Held { shared });
-        Ok((Client { held: Arc::clone(&held) }, Messages { receiver, _held: held }, driver))
+        Ok((Client { held: Arc::clone(&held) }, Messages { receiver, held }, driver))
     }
 
     /// Waits until a connection is accepted, and tells what its CONNACK said.
@@ -330,12 +334,19 @@ impl fmt::Debug for Client {
 impl Messages {
     /// The next message; `None` once the client has come to its end and all are taken. Cancelling loses nothing.
     pub async fn recv(&mut self) -> Option<Message> {
-        self.receiver.recv().await
+        let delivery = self.receiver.recv().await?;
+        Some(self.take(delivery))
     }
 
     /// A message that is there already.
     pub fn try_recv(&mut self) -> Option<Message> {
-        self.receiver.try_recv().ok()
+        let delivery = self.receiver.try_recv().ok()?;
+        Some(self.take(delivery))
+    }
+
+    fn take(&self, delivery: Delivery) -> Message {
+        self.held.shared.acknowledge(delivery.receipt);
+        delivery.message
     }
 }
 
@@ -345,21 +356,21 @@ impl Publishing {
     ///
     /// # Errors
     /// The message was refused, or nobody can tell.
-    pub async fn acknowledged(self) -> Result<ReasonCode, AcknowledgeError> {
-        let outcome = match self.pending {
-            Pending::Known(outcome) => outcome,
-            Pending::Waiting(receiver) => match receiver.await {
-                Ok(outcome) => outcome,
-                Err(oneshot::error::RecvError { .. }) => {
-                    return Err(AcknowledgeError::Closed(self.shared.ending()));
-                }
-            },
-        };
-        match outcome {
-            Outcome::Acknowledged(reason) => Ok(reason),
-            Outcome::Refused(reason) => Err(AcknowledgeError::Refused(reason)),
-            Outcome::Unsendable(reason) => Err(AcknowledgeError::Unsendable(reason)),
-            Outcome::SessionLost => Err(AcknowledgeError::SessionLost),
+    pub async fn acknowledged(mut self) -> Result<ReasonCode, AcknowledgeError> {
+        self.settled().await;
+        match self.pending {
+            Pending::Known(Outcome::Acknowledged(reason)) => Ok(reason),
+            Pending::Known(Outcome::Refused(reason)) => Err(AcknowledgeError::Refused(reason)),
+            Pending::Known(Outcome::Unsendable(reason)) => Err(AcknowledgeError::Unsendable(reason)),
+            Pending::Known(Outcome::SessionLost) => Err(AcknowledgeError::SessionLost),
+            Pending::Waiting(_) | Pending::Never => Err(AcknowledgeError::Closed(self.shared.ending())),
+        }
+    }
+
+    /// Waits until [`Publishing::acknowledged`] would not wait any more. May be cancelled and called again.
+    pub async fn settled(&mut self) {
+        if let Pending::Waiting(receiver) = &mut self.pending {
+            self.pending = receiver.await.map_or(Pending::Never, Pending::Known);
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What travels: messages received, messages to publish, and filters to subscribe to, all owned.
 
+use longwire_proto::client::Receipt;
 use longwire_proto::packet::{PacketId, Publish, SubscribeOptions};
 use longwire_proto::property::{Properties, PropertiesBuf, Property};
 use longwire_proto::{QoS, client as machine};
@@ -47,6 +48,13 @@ impl Message {
             properties,
         }
     }
+}
+
+/// A message on its way to the application, with the right to acknowledge it.
+#[derive(Debug)]
+pub(crate) struct Delivery {
+    pub(crate) message: Message,
+    pub(crate) receipt: Option<Receipt>,
 }
 
 /// A message to publish.

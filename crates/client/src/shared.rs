@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use longwire_proto::ReasonCode;
 use longwire_proto::client as machine;
-use longwire_proto::client::{Outcome, RequestId};
+use longwire_proto::client::{Outcome, Receipt, RequestId};
 use longwire_proto::property::{Properties, PropertiesBuf, Property};
 use tokio::sync::{Notify, broadcast, oneshot, watch};
 use tokio::time::Instant;
@@ -70,6 +70,8 @@ enum Waiter {
 pub(crate) enum Pending {
     Known(Outcome),
     Waiting(oneshot::Receiver<Outcome>),
+    /// The client came to its end first.
+    Never,
 }
 
 impl Shared {
@@ -147,6 +149,14 @@ impl Shared {
         Ok(receiver)
     }
 
+    /// Acknowledges a message that the application took.
+    pub(crate) fn acknowledge(&self, receipt: Option<Receipt>) {
+        if receipt.is_some() {
+            self.lock().acknowledge(receipt);
+            self.wake.notify_one();
+        }
+    }
+
     /// Ends the connection, if there is one, and asks for no further one.
     pub(crate) fn stop(&self, reason: ReasonCode, properties: Properties<'_>) {
         let mut core = self.lock();
@@ -203,6 +213,14 @@ impl Core {
     /// Milliseconds of the machine's clock.
     pub(crate) fn now_ms(&self) -> u64 {
         u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Acknowledges a message that was taken over.
+    pub(crate) fn acknowledge(&mut self, receipt: Option<Receipt>) {
+        if let Some(receipt) = receipt {
+            let now_ms = self.now_ms();
+            self.machine.acknowledge(now_ms, receipt);
+        }
     }
 
     /// When the machine wants to be woken.

@@ -24,7 +24,7 @@ mod tests;
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::decode::{Receiver, Rules};
-use crate::packet::{PacketId, Publish, SubscribeOptions, Version};
+use crate::packet::{PacketId, Publish, QoS, SubscribeOptions, Version};
 use crate::property::{Properties, PropertiesBuf, Property};
 use crate::reason::ReasonCode;
 use crate::transfer::{Incoming, Outgoing};
@@ -53,6 +53,8 @@ pub struct Client {
     output: Vec<u8>,
     events: VecDeque<Event>,
     requests_made: u64,
+    messages_received: u64,
+    connections: u64,
 }
 
 /// ```text
@@ -85,11 +87,24 @@ struct Session {
     /// QoS 2 publications whose content the server took; PUBCOMP ends them.
     released: BTreeMap<PacketId, RequestId>,
     incoming: Incoming,
+    /// QoS 2 messages given to the owner and not yet acknowledged by it, with the serials of their receipts.
+    untaken: BTreeMap<PacketId, u64>,
     queue: Queue,
     requests: Requests,
     subscriptions: Subscriptions,
     /// Where the search for a request's packet id goes on.
     packet_id_tried: PacketId,
+}
+
+/// The right to acknowledge one message. Messages are to be acknowledged in the order in which they came; one that never
+/// is comes again with the session's next connection.
+#[derive(Debug, PartialEq, Eq)]
+#[must_use = "a message that is not acknowledged takes a place in the server's window and comes again"]
+pub struct Receipt {
+    packet_id: PacketId,
+    qos: QoS,
+    serial: u64,
+    connection: u64,
 }
 
 /// What [`Client::receive`] made of the bytes.
@@ -105,12 +120,14 @@ pub enum Received<'a> {
         /// Its bytes.
         consumed: usize,
     },
-    /// One packet was handled, and it is a message for the owner. Its acknowledgement is in the output already.
+    /// One packet was handled, and it is a message for the owner.
     Message {
         /// Its bytes.
         consumed: usize,
         /// The message, with its topic even where an alias stood for it.
         message: Publish<'a>,
+        /// With QoS 1 and 2, to be given to [`Client::acknowledge`] when the owner has taken the message over.
+        receipt: Option<Receipt>,
     },
     /// No connection, or none any more: the bytes are of no interest.
     Closed,
@@ -132,6 +149,7 @@ impl Client {
                 outgoing: Outgoing::new(),
                 released: BTreeMap::new(),
                 incoming: Incoming::new(),
+                untaken: BTreeMap::new(),
                 queue: Queue::default(),
                 requests: Requests::default(),
                 subscriptions: Subscriptions::default(),
@@ -140,6 +158,8 @@ impl Client {
             output: Vec::new(),
             events: VecDeque::new(),
             requests_made: 0,
+            messages_received: 0,
+            connections: 0,
         })
     }
 
@@ -170,6 +190,7 @@ impl Client {
             return;
         }
         self.output.clear();
+        self.connections += 1;
         self.write_connect();
         let deadline_ms = now_ms.saturating_add(self.settings.connack_timeout_ms);
         self.phase = Phase::Greeting { deadline_ms };

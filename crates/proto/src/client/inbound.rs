@@ -1,14 +1,15 @@
 //! Packets from the server: what each one means to the client, and what it is answered.
 //!
-//! Neighbours: `super` holds the state, [`super::outbound`] writes. Acknowledgements are written in the order
-//! in which the packets came `[MQTT-4.6.0-2]` `[MQTT-4.6.0-3]` `[MQTT-4.6.0-4]`. Whatever breaks a rule ends the
+//! Neighbours: `super` holds the state, [`super::outbound`] writes. A message is acknowledged when its owner says so, by
+//! its [`Receipt`]; owners that do so in order keep `[MQTT-4.6.0-2]` and `[MQTT-4.6.0-3]`. Everything else is answered
+//! in the order in which it came `[MQTT-4.6.0-4]`. Whatever breaks a rule ends the
 //! connection by [`Client::violation`], with the number of the statement.
 
 use super::alias::AliasFault;
 use super::event::{Cause, Connected, Event, Limits, Outcome, Refusal, RequestId};
 use super::link::{KeepAlive, Link};
 use super::request::{Request, Wish};
-use super::{Client, Phase, Received};
+use super::{Client, Phase, Receipt, Received};
 use crate::Packet;
 use crate::decode::{self, Decoded};
 use crate::encode::AckKind;
@@ -38,11 +39,11 @@ impl Client {
         };
         match packet {
             Packet::Publish(publish) if self.is_online() => {
-                if !self.on_publish(now_ms, &publish) {
+                let Ok(receipt) = self.on_publish(now_ms, &publish) else {
                     return Received::Packet { consumed };
-                }
+                };
                 let message = self.with_topic(publish);
-                Received::Message { consumed, message }
+                Received::Message { consumed, message, receipt }
             }
             other => {
                 self.on_other(now_ms, &other);
@@ -131,6 +132,7 @@ impl Client {
     /// `[MQTT-3.2.2-5]`. What it has not taken yet is published again as new, first.
     fn lose_session(&mut self) {
         self.session.incoming = Incoming::new();
+        self.session.untaken.clear();
         let outgoing = std::mem::take(&mut self.session.outgoing);
         for held in outgoing.into_contents().rev() {
             self.session.queue.push_front(held);
@@ -169,66 +171,98 @@ impl Client {
         }
     }
 
-    /// Whether the message is for the owner; false too if it ended the connection.
-    fn on_publish(&mut self, now_ms: u64, publish: &Publish<'_>) -> bool {
-        if !self.resolve_alias(publish) {
-            return false;
+    /// The owner has taken over the message of this receipt: PUBACK or PUBREC `[MQTT-4.3.2-4]` `[MQTT-4.3.3-8]`. Without
+    /// effect if its connection is gone and the server did not send the message again.
+    #[allow(clippy::needless_pass_by_value, reason = "a receipt is good for once")]
+    pub fn acknowledge(&mut self, now_ms: u64, receipt: Receipt) {
+        let Receipt { packet_id, qos, serial, connection } = receipt;
+        let is_present = connection == self.connections;
+        if qos == QoS::ExactlyOnce {
+            if self.session.untaken.get(&packet_id) != Some(&serial) {
+                return;
+            }
+            self.session.untaken.remove(&packet_id);
         }
-        let Some(packet_id) = publish.packet_id else { return true };
-        if publish.qos == QoS::AtLeastOnce {
-            return self.on_publish_once_or_more(now_ms, packet_id);
+        let Phase::Online(link) = &mut self.phase else { return };
+        let is_repeated = link.repeated.remove(&packet_id);
+        match qos {
+            QoS::AtLeastOnce if is_present => {
+                link.receiving = link.receiving.saturating_sub(1);
+                self.write_ack(now_ms, AckKind::PubAck, packet_id, ReasonCode::Success);
+            }
+            QoS::ExactlyOnce if is_present || is_repeated => {
+                self.write_ack(now_ms, AckKind::PubRec, packet_id, ReasonCode::Success);
+            }
+            _ => {}
         }
-        self.on_publish_exactly_once(now_ms, packet_id)
     }
 
-    fn on_publish_once_or_more(&mut self, now_ms: u64, packet_id: PacketId) -> bool {
-        if self.session.incoming.contains(packet_id) {
+    /// Decides whether a message is for the owner. `Err` means it is not: a repeat, or the end of the connection.
+    fn on_publish(&mut self, now_ms: u64, publish: &Publish<'_>) -> Result<Option<Receipt>, ()> {
+        self.resolve_alias(publish)?;
+        let Some(packet_id) = publish.packet_id else { return Ok(None) };
+        let is_known = self.session.incoming.contains(packet_id);
+        if is_known && publish.qos == QoS::ExactlyOnce {
+            self.on_repeat(now_ms, packet_id);
+            return Err(());
+        }
+        if is_known {
             let what = "a QoS 1 message under the packet id of an open QoS 2 one";
             self.violation(ReasonCode::ProtocolError, "MQTT-2.2.1-4", what);
-            return false;
+            return Err(());
         }
-        self.write_ack(now_ms, AckKind::PubAck, packet_id, ReasonCode::Success);
-        true
+        self.take_place()?;
+        self.messages_received += 1;
+        let serial = self.messages_received;
+        if publish.qos == QoS::ExactlyOnce {
+            self.session.incoming.receive(packet_id);
+            self.session.untaken.insert(packet_id, serial);
+        }
+        Ok(Some(Receipt { packet_id, qos: publish.qos, serial, connection: self.connections }))
     }
 
-    /// A repeat before PUBREL gets its PUBREC and is not delivered again `[MQTT-4.3.3-10]`.
-    fn on_publish_exactly_once(&mut self, now_ms: u64, packet_id: PacketId) -> bool {
-        let is_new = !self.session.incoming.contains(packet_id);
-        if let Phase::Online(link) = &mut self.phase
-            && is_new
-        {
-            if self.settings.version == Version::V5 && link.receiving >= self.settings.receive_maximum {
-                let what = "more messages at a time than the Receive Maximum";
-                self.violation(ReasonCode::ReceiveMaximumExceeded, "MQTT-3.3.4-9", what);
-                return false;
-            }
-            link.receiving = link.receiving.saturating_add(1);
+    /// A repeat before PUBREL gets its PUBREC and is not delivered again `[MQTT-4.3.3-10]`; but not before the owner took
+    /// over what was delivered.
+    fn on_repeat(&mut self, now_ms: u64, packet_id: PacketId) {
+        if !self.session.untaken.contains_key(&packet_id) {
+            self.write_ack(now_ms, AckKind::PubRec, packet_id, ReasonCode::Success);
+        } else if let Phase::Online(link) = &mut self.phase {
+            link.repeated.insert(packet_id);
         }
-        self.session.incoming.receive(packet_id);
-        self.write_ack(now_ms, AckKind::PubRec, packet_id, ReasonCode::Success);
-        is_new
     }
 
-    /// Learns or checks the alias of a message; `false` if that ended the connection.
-    fn resolve_alias(&mut self, publish: &Publish<'_>) -> bool {
+    /// Counts one more open message of the server.
+    fn take_place(&mut self) -> Result<(), ()> {
+        let Phase::Online(link) = &mut self.phase else { return Err(()) };
+        if self.settings.version == Version::V5 && link.receiving >= self.settings.receive_maximum {
+            let what = "more messages at a time than the Receive Maximum";
+            self.violation(ReasonCode::ReceiveMaximumExceeded, "MQTT-3.3.4-9", what);
+            return Err(());
+        }
+        link.receiving = link.receiving.saturating_add(1);
+        Ok(())
+    }
+
+    /// Learns or checks the alias of a message; `Err` if that ended the connection.
+    fn resolve_alias(&mut self, publish: &Publish<'_>) -> Result<(), ()> {
         let alias = publish.properties.topic_alias();
-        let Phase::Online(link) = &mut self.phase else { return false };
+        let Phase::Online(link) = &mut self.phase else { return Err(()) };
         let fault = match alias {
             Some(alias) => link.aliases_in.apply(alias, self.settings.topic_alias_maximum, publish.topic),
             None if publish.topic.is_empty() => Err(AliasFault::Unknown),
             None => Ok(()),
         };
         match fault {
-            Ok(()) => true,
+            Ok(()) => Ok(()),
             Err(AliasFault::OutOfRange) => {
                 let what = "a topic alias above the Topic Alias Maximum";
                 self.violation(ReasonCode::TopicAliasInvalid, "MQTT-3.3.2-11", what);
-                false
+                Err(())
             }
             Err(AliasFault::Unknown) => {
                 let what = "a message whose topic is neither written nor known by an alias";
                 self.violation(ReasonCode::ProtocolError, "U5-23", what);
-                false
+                Err(())
             }
         }
     }
@@ -288,6 +322,7 @@ impl Client {
 
     fn on_pubrel(&mut self, now_ms: u64, packet_id: PacketId) {
         let known = self.session.incoming.release(packet_id);
+        self.session.untaken.remove(&packet_id);
         if let Phase::Online(link) = &mut self.phase
             && known
         {

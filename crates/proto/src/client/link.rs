@@ -3,9 +3,12 @@
 //! A link begins with an accepted CONNACK and is thrown away with its transport; nothing in it may outlive
 //! that. Times are milliseconds of the caller's clock.
 
+use std::collections::BTreeSet;
+
 use super::alias::{AliasesIn, AliasesOut};
 use super::event::Limits;
 use super::settings::Settings;
+use crate::packet::PacketId;
 
 /// The state of an accepted connection.
 #[derive(Debug)]
@@ -13,8 +16,10 @@ pub(super) struct Link {
     pub(super) limits: Limits,
     pub(super) aliases_in: AliasesIn,
     pub(super) aliases_out: AliasesOut,
-    /// QoS 2 messages the server has open, counted from the beginning of this connection.
+    /// QoS 1 and 2 messages the server has open, counted from the beginning of this connection.
     pub(super) receiving: u16,
+    /// QoS 2 messages that came again before the owner took them; their PUBREC is owed.
+    pub(super) repeated: BTreeSet<PacketId>,
     /// AUTH 0x19 was sent and not yet answered by 0x00.
     pub(super) re_authenticating: bool,
     pub(super) keep_alive: KeepAlive,
@@ -28,6 +33,7 @@ impl Link {
             aliases_in: AliasesIn::default(),
             aliases_out: AliasesOut::new(aliases),
             receiving: 0,
+            repeated: BTreeSet::new(),
             re_authenticating: false,
             keep_alive,
         }

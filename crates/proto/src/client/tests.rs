@@ -102,11 +102,20 @@ impl Scene {
     }
 
     fn bytes(&mut self, bytes: &[u8]) -> Option<(String, String)> {
+        let (text, receipt) = self.untaken(bytes)?;
+        if let Some(receipt) = receipt {
+            self.client.acknowledge(self.now_ms, receipt);
+        }
+        Some(text)
+    }
+
+    /// The server sends a message, which the owner does not acknowledge yet.
+    fn untaken(&mut self, bytes: &[u8]) -> Option<((String, String), Option<Receipt>)> {
         match self.client.receive(self.now_ms, bytes) {
-            Received::Message { consumed, message } => {
+            Received::Message { consumed, message, receipt } => {
                 assert_eq!(consumed, bytes.len());
                 let payload = String::from_utf8_lossy(message.payload).into_owned();
-                Some((message.topic.to_owned(), payload))
+                Some(((message.topic.to_owned(), payload), receipt))
             }
             _ => None,
         }

@@ -143,3 +143,76 @@ fn nothing_is_read_after_the_connection_is_over() {
     scene.client.disconnect(ReasonCode::Success, Properties::EMPTY);
     assert_eq!(scene.client.receive(scene.now_ms, &[0xD0, 0]), Received::Closed);
 }
+
+// PUBLISH a, with packet id 7 and the payload x; and the same sent again.
+const QOS_1: [u8; 9] = [0x32, 7, 0, 1, b'a', 0, 7, 0, b'x'];
+const QOS_2: [u8; 9] = [0x34, 7, 0, 1, b'a', 0, 7, 0, b'x'];
+const QOS_2_AGAIN: [u8; 9] = [0x3C, 7, 0, 1, b'a', 0, 7, 0, b'x'];
+
+fn receipt(scene: &mut Scene, packet: &[u8]) -> Receipt {
+    scene.untaken(packet).and_then(|(_, receipt)| receipt).expect("a message with a receipt")
+}
+
+/// `[MQTT-4.3.2-4]`, `[MQTT-4.3.3-8]`: the acknowledgement follows the ownership.
+#[test]
+fn nothing_is_acknowledged_before_the_owner_took_it() {
+    for (packet, answer) in [(QOS_1, Seen::PubAck(7)), (QOS_2, Seen::PubRec(7))] {
+        let mut scene = Scene::online();
+        let receipt = receipt(&mut scene, &packet);
+        assert_eq!(scene.seen(), []);
+        scene.client.acknowledge(scene.now_ms, receipt);
+        assert_eq!(scene.seen(), [answer]);
+    }
+}
+
+#[test]
+fn untaken_messages_count_against_the_receive_maximum() {
+    let mut scene = Scene::online_with(Settings { receive_maximum: 1, ..Settings::default() }, &[]);
+    let _untaken = receipt(&mut scene, &QOS_1);
+    assert_eq!(scene.untaken(&QOS_2), None);
+    assert_eq!(scene.violation().0, ReasonCode::ReceiveMaximumExceeded);
+}
+
+#[test]
+fn a_qos_1_message_taken_after_its_connection_is_left_to_the_repeat() {
+    let mut scene = Scene::online_with(durable(), &[]);
+    let receipt = receipt(&mut scene, &QOS_1);
+    scene.reconnect(true, &[]);
+    scene.seen();
+    scene.client.acknowledge(scene.now_ms, receipt);
+    assert_eq!(scene.seen(), []);
+}
+
+/// `[MQTT-4.3.3-10]`: delivered once, and acknowledged once it is taken, whether the repeat comes before or after that.
+#[test]
+fn a_qos_2_message_taken_after_its_connection_is_acknowledged_at_its_repeat() {
+    for taken_first in [true, false] {
+        let mut scene = Scene::online_with(durable(), &[]);
+        let receipt = receipt(&mut scene, &QOS_2);
+        scene.reconnect(true, &[]);
+        scene.seen();
+        if taken_first {
+            scene.client.acknowledge(scene.now_ms, receipt);
+            assert_eq!(scene.seen(), []);
+            assert_eq!(scene.untaken(&QOS_2_AGAIN), None);
+        } else {
+            assert_eq!(scene.untaken(&QOS_2_AGAIN), None);
+            assert_eq!(scene.seen(), []);
+            scene.client.acknowledge(scene.now_ms, receipt);
+        }
+        assert_eq!(scene.seen(), [Seen::PubRec(7)]);
+    }
+}
+
+#[test]
+fn a_receipt_of_a_lost_session_says_nothing_about_a_new_message() {
+    let mut scene = Scene::online_with(durable(), &[]);
+    let stale = receipt(&mut scene, &QOS_2);
+    scene.reconnect(false, &[]);
+    let fresh = receipt(&mut scene, &QOS_2);
+    scene.seen();
+    scene.client.acknowledge(scene.now_ms, stale);
+    assert_eq!(scene.seen(), []);
+    scene.client.acknowledge(scene.now_ms, fresh);
+    assert_eq!(scene.seen(), [Seen::PubRec(7)]);
+}
