@@ -5,8 +5,8 @@
 
 use std::time::{Duration, Instant};
 
-use longwire_proto::ReasonCode;
 use longwire_proto::property::Property;
+use longwire_proto::{ReasonCode, Version};
 
 use super::scenes;
 use crate::failure::{Check, Failure, ensure};
@@ -15,7 +15,8 @@ use crate::stage::Stage;
 
 scenes! {
     v5 session_expiry_is_capped "C07 U5-18" "4.1.0-2";
-    v5 server_keep_alive_replaces_the_wish "I13" "3.1.2-21 3.2.2-21 3.1.2-22";
+    v5 longer_keep_alive_is_replaced "I13" "3.1.2-21 3.2.2-21 3.1.2-22";
+    v311 longer_keep_alive_is_refused "I13" "3.2.2-5";
     v5 aliases_that_are_not_allowed_are_refused "H15" "3.2.2-18 3.3.2-9";
     v311 open_publishes_beyond_the_window_are_answered "A21" "4.3.2-2";
 }
@@ -39,7 +40,7 @@ fn session_expiry_is_capped(stage: &Stage<'_>) -> Check {
 }
 
 /// Server Keep Alive replaces a longer wish and a wish of none: closed at 1.5 times the announced value.
-fn server_keep_alive_replaces_the_wish(stage: &Stage<'_>) -> Check {
+fn longer_keep_alive_is_replaced(stage: &Stage<'_>) -> Check {
     for wish in [60, 0] {
         let mut client = stage.login("client").keep_alive(wish).open()?;
         let announced = client.connack.properties.as_properties().server_keep_alive();
@@ -57,6 +58,18 @@ fn server_keep_alive_replaces_the_wish(stage: &Stage<'_>) -> Check {
         )?;
     }
     Ok(())
+}
+
+/// Before 5.0 nothing can replace the wish: CONNACK 0x02 and a close; a wish within the limit is accepted.
+fn longer_keep_alive_is_refused(stage: &Stage<'_>) -> Check {
+    let asked = stage.login("asks").version(Version::V5).open()?;
+    let Some(secs) = asked.connack.properties.as_properties().server_keep_alive().filter(|secs| *secs > 0)
+    else {
+        return not_announced("a Server Keep Alive");
+    };
+    stage.login("client").keep_alive(secs).open()?.disconnect();
+    let mut client = stage.login("client").keep_alive(secs.saturating_add(1)).knock()?;
+    client.expect_refusal(0x85, &[], Some(2))
 }
 
 /// No aliases are allowed: alias 1 gets 0x94.
