@@ -10,6 +10,8 @@ use longwire_net::stream::Stream;
 pub(crate) struct Connection {
     pub(crate) stream: Stream,
     pub(crate) stage: Stage,
+    /// The peer has ended its side: there is an end to read behind the last byte, of which readiness told already.
+    pub(crate) peer_ended: bool,
     /// Bytes read that do not make a whole packet yet, or that wait while reading is paused.
     #[expect(clippy::box_collection, reason = "one word while nothing is unread, which is nearly always")]
     pub(crate) unread: Option<Box<Vec<u8>>>,
@@ -51,6 +53,7 @@ impl Connection {
         Connection {
             stream,
             stage: Stage::Greeting,
+            peer_ended: false,
             unread: None,
             address,
             heard_at: tick,

@@ -255,6 +255,11 @@ impl Worker {
         if ready.writable {
             self.flush(link);
         }
+        if ready.closed
+            && let Some(connection) = self.connections.by_slot_mut(link)
+        {
+            connection.peer_ended = true;
+        }
         if ready.readable || ready.closed {
             self.readable.push_back(link);
         }

@@ -98,7 +98,7 @@ impl Worker {
             } else {
                 self.keep_rest(link, &large[used..], outcome);
             }
-            return Ok(count == buffer.len() && outcome != Used::Stopped);
+            return Ok(self.may_go_on(link, count == buffer.len(), outcome));
         }
         let before = unread.as_ref().map_or(0, |unread| unread.len());
         if let Some(unread) = &unread {
@@ -112,7 +112,13 @@ impl Worker {
         let len = before + count;
         let (used, outcome) = self.use_bytes(link, &buffer[..len]);
         self.keep_rest(link, &buffer[used..len], outcome);
-        Ok(count == room && outcome != Used::Stopped)
+        Ok(self.may_go_on(link, count == room, outcome))
+    }
+
+    /// A short read means drained, unless the peer's end is still to be read.
+    fn may_go_on(&self, link: LinkId, was_filled: bool, outcome: Used) -> bool {
+        let has_end = self.connections.by_slot(link).is_some_and(|connection| connection.peer_ended);
+        (was_filled || has_end) && outcome != Used::Stopped
     }
 
     /// Keeps the bytes of a packet that is not whole yet.
