@@ -1,1 +1,148 @@
-fn main() {}
+//! The command line of longwire: arguments in, exit code out. Each subcommand is a module; what they share is here:
+//! the one line on standard error that says what went wrong and what to do, and the [`exit`] codes.
+
+mod bench;
+mod config;
+mod connection;
+mod exit;
+mod output;
+mod property;
+mod publish;
+mod serve;
+mod subscribe;
+
+use std::fmt::Display;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+use clap::{Parser, Subcommand};
+
+/// MQTT broker and command-line tools in one program.
+#[derive(Parser)]
+#[command(name = "longwire", version, arg_required_else_help = true, after_help = EXAMPLES)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Start a broker.
+    Serve(serve::Args),
+    /// Publish messages.
+    #[command(name = "pub")]
+    Publish(publish::Args),
+    /// Subscribe, and print what arrives.
+    #[command(name = "sub")]
+    Subscribe(subscribe::Args),
+    /// Put load on an MQTT broker and report what became of it.
+    Bench(bench::Args),
+    /// Check, show and explain settings.
+    #[command(subcommand)]
+    Config(config::Command),
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  longwire serve                                 a broker for this machine, on port 1883
+  longwire serve --listen mqtt://127.0.0.1:1884  the same on another port
+  longwire sub -t 'temperature/#' -v             print messages with their topics
+  longwire pub -t temperature/kitchen -m 21      publish one message
+  longwire config show                           every setting and where it came from
+
+`longwire COMMAND --help` explains a command.";
+
+fn main() -> ExitCode {
+    match CommandLine::try_parse() {
+        Ok(line) => line.run(),
+        Err(error) => refuse(&error),
+    }
+}
+
+impl CommandLine {
+    fn run(self) -> ExitCode {
+        match self.command {
+            Command::Serve(args) => serve::run(&args),
+            Command::Publish(args) => publish::run(&args),
+            Command::Subscribe(args) => subscribe::run(&args),
+            Command::Bench(args) => bench::run(&args),
+            Command::Config(command) => config::run(&command),
+        }
+    }
+}
+
+/// Prints help and version as they are, and a mistake in the arguments as one line.
+fn refuse(error: &clap::Error) -> ExitCode {
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => say(&error.render().to_string()),
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            let _ = write!(io::stderr(), "{}", error.render());
+            ExitCode::from(exit::USAGE)
+        }
+        _ => {
+            complain(one_line(&error.render().to_string()));
+            ExitCode::from(exit::USAGE)
+        }
+    }
+}
+
+/// The cause and the tips of a rendered error, joined to one line; the usage is left to `--help`.
+fn one_line(rendered: &str) -> String {
+    let told = rendered
+        .lines()
+        .map(str::trim)
+        .take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more information"))
+        .filter(|line| !line.is_empty())
+        .map(|line| line.strip_prefix("error: ").unwrap_or(line));
+    let told: Vec<&str> = told.collect();
+    format!("{}; --help shows what is allowed", told.join("; ").replace(":; ", ": "))
+}
+
+/// Writes to standard output. A reader that went away, such as `head`, is no failure.
+pub(crate) fn say(text: &str) -> ExitCode {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(cause) if cause.kind() != io::ErrorKind::BrokenPipe => {
+            complain(format_args!("cannot write to standard output: {cause}"));
+            ExitCode::from(exit::FAILURE)
+        }
+        _ => ExitCode::from(exit::SUCCESS),
+    }
+}
+
+/// Tells the operator, on standard error, what went wrong and what to do. Nobody may be listening.
+pub(crate) fn complain(message: impl Display) {
+    let _ = writeln!(io::stderr(), "longwire: {message}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        <CommandLine as clap::CommandFactory>::command().debug_assert();
+    }
+
+    #[test]
+    fn a_mistake_becomes_one_line_with_its_tips() {
+        let rendered = "error: unexpected argument '--lisen' found\n\n  tip: a similar argument exists: '--listen'\n\n\
+                        Usage: longwire serve --listen <URL>\n\nFor more information, try '--help'.\n";
+        assert_eq!(
+            one_line(rendered),
+            "unexpected argument '--lisen' found; tip: a similar argument exists: '--listen'; --help shows what is \
+             allowed"
+        );
+    }
+
+    #[test]
+    fn what_is_missing_stands_in_the_line() {
+        let rendered = "error: the following required arguments were not provided:\n  --topic <TOPIC>\n\n\
+                        Usage: longwire sub --topic <TOPIC>\n";
+        assert_eq!(
+            one_line(rendered),
+            "the following required arguments were not provided: --topic <TOPIC>; --help shows what is allowed"
+        );
+    }
+}

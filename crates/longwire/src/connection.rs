@@ -1,0 +1,307 @@
+//! The options that `pub` and `sub` share: where to connect, as whom, in which version, and with which will. They become
+//! the options of the client library here; what went wrong becomes one line and an exit code.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use longwire_client::protocol;
+use longwire_client::{
+    Cause, Client, ConnectError, Event, Events, Options, PropertiesBuf, QoS, Url, Version, Will,
+};
+
+use crate::property::{PropertyArgs, Target};
+use crate::{complain, exit};
+
+/// Where to connect, and as whom.
+#[derive(clap::Args)]
+pub(crate) struct ConnectionArgs {
+    /// Server to connect to.
+    #[arg(short = 'h', long, value_name = "HOST", default_value = "localhost", help_heading = "Connection")]
+    host: String,
+    /// Port of the server.
+    #[arg(short, long, value_name = "PORT", default_value_t = 1883, help_heading = "Connection")]
+    port: u16,
+    /// Server, credentials and topic at once: mqtt://[user[:password]@]host[:port]/topic.
+    #[arg(short = 'L', long, value_name = "URL", conflicts_with_all = ["host", "port"], help_heading = "Connection")]
+    url: Option<String>,
+    /// User name.
+    #[arg(short, long, value_name = "NAME", help_heading = "Connection")]
+    username: Option<String>,
+    /// Password.
+    #[arg(
+        short = 'P',
+        long = "pw",
+        value_name = "PASSWORD",
+        allow_hyphen_values = true,
+        help_heading = "Connection"
+    )]
+    password: Option<OsString>,
+    /// Client id; without one a random one is made, in 5.0 by the server.
+    #[arg(short, long, value_name = "ID", help_heading = "Connection")]
+    id: Option<String>,
+    /// Client id made of this prefix and the number of the process.
+    #[arg(short = 'I', long, value_name = "PREFIX", conflicts_with = "id", help_heading = "Connection")]
+    id_prefix: Option<String>,
+    /// Seconds of silence after which the connection is probed; 0 for never.
+    #[arg(short, long, value_name = "SECONDS", default_value_t = 60, help_heading = "Connection")]
+    keepalive: u16,
+    /// Take up the session that the server keeps for this client id, and leave it there at the end.
+    #[arg(short = 'c', long, help_heading = "Connection")]
+    disable_clean_session: bool,
+    /// Seconds the server keeps the session after the end, -1 for ever. Version 5 only.
+    #[arg(
+        short = 'x',
+        long,
+        value_name = "SECONDS",
+        value_parser = expiry,
+        allow_hyphen_values = true,
+        help_heading = "Connection"
+    )]
+    session_expiry_interval: Option<u32>,
+    /// Version of the protocol: 5, 311 or 31 (also mqttv5, mqttv311, mqttv31). 311, unless -D or -x needs 5.
+    #[arg(short = 'V', long, value_name = "VERSION", value_parser = version, help_heading = "Connection")]
+    protocol_version: Option<Version>,
+    /// Topic of the will, which the server publishes if this program vanishes.
+    #[arg(long, value_name = "TOPIC", help_heading = "Will")]
+    will_topic: Option<String>,
+    /// Payload of the will; empty if not given.
+    #[arg(
+        long,
+        value_name = "TEXT",
+        requires = "will_topic",
+        allow_hyphen_values = true,
+        help_heading = "Will"
+    )]
+    will_payload: Option<OsString>,
+    /// QoS of the will: 0, 1 or 2.
+    #[arg(long, value_name = "QOS", value_parser = qos, default_value = "0", requires = "will_topic", help_heading = "Will")]
+    will_qos: QoS,
+    /// Have the will retained.
+    #[arg(long, requires = "will_topic", help_heading = "Will")]
+    will_retain: bool,
+    #[command(flatten)]
+    pub(crate) properties: PropertyArgs,
+    /// Tell on standard error what happens.
+    #[arg(short, long)]
+    debug: bool,
+    /// Keep quiet about what goes wrong while running; the exit code still tells.
+    #[arg(long)]
+    quiet: bool,
+    /// Print this help.
+    #[arg(long, action = clap::ArgAction::Help)]
+    help: Option<bool>,
+}
+
+/// What a run says on standard error.
+#[derive(Clone, Copy)]
+pub(crate) struct Talk {
+    quiet: bool,
+    debug: bool,
+}
+
+impl Talk {
+    /// Something went wrong.
+    pub(crate) fn error(self, message: impl std::fmt::Display) {
+        if !self.quiet {
+            complain(message);
+        }
+    }
+
+    /// Something happened.
+    pub(crate) fn debug(self, message: impl std::fmt::Display) {
+        if self.debug {
+            complain(message);
+        }
+    }
+
+    /// Tells of lost connections and new attempts, until the client ends.
+    pub(crate) async fn follow(self, mut events: Events) {
+        while let Some(event) = events.recv().await {
+            match event {
+                Event::Connected(connected) => self.debug(connection(&connected)),
+                Event::Disconnected(Cause::Ended(protocol::Cause::Requested)) => {}
+                Event::Disconnected(cause) => self.error(cause),
+                Event::Reconnecting { attempt, delay } => {
+                    self.debug(format_args!("attempt {attempt} in {:.1} s", delay.as_secs_f64()));
+                }
+                Event::SubscriptionLost { filter, reason } => {
+                    self.error(format_args!(
+                        "the server did not renew the subscription to '{filter}': {reason}"
+                    ));
+                }
+                Event::ReAuthenticated | Event::Ended(_) => {}
+            }
+        }
+    }
+}
+
+/// A line about an accepted connection.
+pub(crate) fn connection(connected: &longwire_client::Connected) -> String {
+    format!(
+        "connected as '{}', session {}",
+        connected.client_id,
+        if connected.session_present { "resumed" } else { "new" }
+    )
+}
+
+impl ConnectionArgs {
+    pub(crate) fn talk(&self) -> Talk {
+        Talk { quiet: self.quiet, debug: self.debug }
+    }
+
+    /// The topic in the path of `--url`, if there is one.
+    pub(crate) fn topic(&self) -> Option<String> {
+        let url = Url::parse(self.url.as_deref()?).ok()?;
+        url.path.filter(|path| !path.is_empty())
+    }
+
+    /// The version: as asked for, or 5 where something needs it.
+    pub(crate) fn version(&self) -> Version {
+        let needs_5 = self.session_expiry_interval.is_some() || !self.properties.is_empty();
+        self.protocol_version.unwrap_or(if needs_5 { Version::V5 } else { Version::V311 })
+    }
+
+    /// The client's options.
+    ///
+    /// # Errors
+    /// A value does not fit; the text says which, and what would.
+    pub(crate) fn options(&self) -> Result<Options, String> {
+        if !self.properties.is_empty() && self.version() < Version::V5 {
+            return Err("-D needs version 5: leave -V out, or make it 5".to_owned());
+        }
+        if self.disable_clean_session && self.id.is_none() && self.id_prefix.is_none() {
+            return Err("-c takes up a session by its client id: add -i ID".to_owned());
+        }
+        let mut options = match &self.url {
+            Some(url) => Options::from_url(url).map_err(|error| error.to_string())?,
+            None => Options::new(&self.host).port(self.port),
+        };
+        options = options
+            .version(self.version())
+            .keep_alive(Duration::from_secs(u64::from(self.keepalive)))
+            .clean_start(!self.disable_clean_session);
+        if let Some(name) = &self.username {
+            options = options.user_name(name);
+        }
+        if let Some(password) = &self.password {
+            options = options.password(password.clone().into_vec());
+        }
+        if let Some(id) = &self.id {
+            options = options.client_id(id);
+        }
+        if let Some(prefix) = &self.id_prefix {
+            options = options.client_id(format!("{prefix}{}", std::process::id()));
+        }
+        options = self.with_session(options);
+        options = self.with_will(options)?;
+        self.properties.connect(options)
+    }
+
+    /// A session that is taken up is kept for ever, unless told otherwise.
+    fn with_session(&self, options: Options) -> Options {
+        let kept = self.disable_clean_session && self.version() == Version::V5;
+        match self.session_expiry_interval.or(kept.then_some(u32::MAX)) {
+            Some(u32::MAX) => options.session_expiry(Duration::MAX),
+            Some(secs) => options.session_expiry(Duration::from_secs(u64::from(secs))),
+            None => options,
+        }
+    }
+
+    fn with_will(&self, options: Options) -> Result<Options, String> {
+        let properties = self.properties.of(Target::Will)?;
+        let Some(topic) = &self.will_topic else {
+            return if properties.is_empty() {
+                Ok(options)
+            } else {
+                Err("-D WILL describes a will: name its topic with --will-topic".to_owned())
+            };
+        };
+        Ok(options.will_with(Will {
+            topic: topic.clone(),
+            payload: self.will_payload.clone().unwrap_or_default().into_vec(),
+            qos: self.will_qos,
+            retain: self.will_retain,
+            properties,
+        }))
+    }
+
+    /// The properties of the last packet.
+    pub(crate) fn farewell(&self) -> Result<PropertiesBuf, String> {
+        self.properties.of(Target::Disconnect)
+    }
+
+    /// The exit code for a failed first connection, after saying why it failed.
+    pub(crate) fn failed(&self, error: &ConnectError) -> ExitCode {
+        match error {
+            ConnectError::Options(error) => {
+                complain(error);
+                ExitCode::from(exit::USAGE)
+            }
+            ConnectError::Failed(cause) => {
+                self.talk().error(self.with_remedy(cause));
+                ExitCode::from(self.code(cause))
+            }
+        }
+    }
+
+    /// The exit code of a client that came to its end: a refused connection has the code of its CONNACK, as this version
+    /// of the protocol writes it.
+    pub(crate) fn code(&self, cause: &Cause) -> u8 {
+        match cause {
+            Cause::Ended(protocol::Cause::Refused(refusal)) if self.version() == Version::V5 => {
+                refusal.reason as u8
+            }
+            Cause::Ended(protocol::Cause::Refused(refusal)) => refusal.reason.to_v3_connack(),
+            _ => exit::FAILURE,
+        }
+    }
+
+    fn with_remedy(&self, cause: &Cause) -> String {
+        let place = match &self.url {
+            Some(url) => Url::parse(url).map(|url| format!("{}:{}", url.host, url.port)).unwrap_or_default(),
+            None => format!("{}:{}", self.host, self.port),
+        };
+        match cause {
+            Cause::Unreachable(error) => {
+                format!(
+                    "cannot reach {place}: {error}; is a broker running there? -h and -p choose another place"
+                )
+            }
+            cause => format!("no connection to {place}: {cause}"),
+        }
+    }
+}
+
+/// A runtime whose connection goes on while the main thread is busy with standard input or output.
+pub(crate) fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()
+}
+
+/// Ends the connection in good order.
+pub(crate) async fn leave(client: &Client, properties: &PropertiesBuf) {
+    client.disconnect_with(longwire_client::ReasonCode::Success, properties.as_properties()).await;
+}
+
+/// 0, 1 or 2.
+pub(crate) fn qos(text: &str) -> Result<QoS, String> {
+    let number = text.parse().ok().and_then(QoS::from_bits);
+    number.ok_or_else(|| "QoS is 0, 1 or 2".to_owned())
+}
+
+fn version(text: &str) -> Result<Version, String> {
+    match text {
+        "5" | "mqttv5" => Ok(Version::V5),
+        "311" | "mqttv311" => Ok(Version::V311),
+        "31" | "mqttv31" => Ok(Version::V31),
+        _ => Err("the versions are 5, 311 and 31".to_owned()),
+    }
+}
+
+fn expiry(text: &str) -> Result<u32, String> {
+    match text {
+        "-1" | "∞" => Ok(u32::MAX),
+        _ => text.parse().map_err(|_| "give seconds, or -1 for ever".to_owned()),
+    }
+}
