@@ -264,6 +264,11 @@ impl Shard {
         self.sessions.by_slot(link.session).map(|session| &*session.client_id)
     }
 
+    /// False while more waits for a link than `outbox_bytes_max`: its answers would pile up if it were read from.
+    pub fn has_room(&self, link: LinkId) -> bool {
+        self.links.at(link).is_none() || self.links.has_room(link)
+    }
+
     /// The turn begins to send what waits for a link.
     pub fn begin_sending(&mut self, link: LinkId) {
         self.links.begin_sending(link);

@@ -288,8 +288,15 @@ impl Worker {
 
     /// The wheel says that a connection's time may have come.
     fn deadline(&mut self, link: LinkId) {
-        let Some(connection) = self.connections.by_slot(link) else { return };
         let now = self.now.tick;
+        let is_paused = self.shard.is_paused(link);
+        let Some(connection) = self.connections.by_slot_mut(link) else { return };
+        if is_paused {
+            // It cannot be heard while we do not listen: its time stands still.
+            connection.heard_at = now;
+            connection.packet_since = if connection.packet_since > 0 { now } else { 0 };
+        }
+        let Some(connection) = self.connections.by_slot(link) else { return };
         match self.due_tick(connection) {
             Some((due, _)) if due > now => self.wheel.set(link, due),
             Some((_, cause)) => match connection.stage {

@@ -40,11 +40,16 @@ impl Worker {
     }
 
     fn read(&mut self, link: LinkId) {
-        let Some(connection) = self.connections.by_slot(link) else { return };
+        let Some(connection) = self.connections.by_slot_mut(link) else { return };
         if matches!(connection.stage, Stage::Closing | Stage::Draining) {
             return self.discard(link);
         }
         if self.shard.is_paused(link) {
+            return;
+        }
+        if !self.shard.has_room(link) {
+            // Answers to a peer that does not read them would pile up: it is heard again when it has read them.
+            connection.is_unheard = true;
             return;
         }
         if connection.unread.is_some() && !self.use_unread(link) {
@@ -52,7 +57,8 @@ impl Worker {
         }
         for _ in 0..READS_PER_TURN {
             match self.read_once(link) {
-                Ok(true) => {}
+                Ok(true) if self.shard.has_room(link) => {}
+                Ok(true) => break,
                 Ok(false) => return,
                 Err(_) => return self.lost(link),
             }

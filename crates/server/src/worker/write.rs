@@ -34,6 +34,10 @@ impl Worker {
             match connection.stream.write(pending) {
                 Ok(count) => {
                     let is_short = count < pending.len();
+                    if connection.is_unheard {
+                        // We do not listen, but the peer reads: it is alive.
+                        connection.heard_at = self.now.tick;
+                    }
                     if self.shard.sent(link, count) {
                         self.drained.push(link);
                     }
@@ -44,6 +48,9 @@ impl Worker {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(_) => return self.write_failed(link),
             }
+        }
+        if std::mem::take(&mut connection.is_unheard) {
+            self.readable.push_back(link);
         }
         if connection.stage == Stage::Closing {
             self.end_our_side(link);
