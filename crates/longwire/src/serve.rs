@@ -53,7 +53,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
         }
     };
     start_log(&settings);
-    match start(settings) {
+    match start(&settings) {
         Ok(running) => {
             wait_for_stop(signals);
             running.stop();
@@ -67,7 +67,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
     }
 }
 
-fn start(settings: Settings) -> Result<Running, StartError> {
+fn start(settings: &Settings) -> Result<Running, StartError> {
     info!(
         version = env!("CARGO_PKG_VERSION"),
         workers = settings.workers,
@@ -80,7 +80,7 @@ fn start(settings: Settings) -> Result<Running, StartError> {
             "the data folder is not used in this version"
         );
     }
-    let running = longwire_server::start(&settings)?;
+    let running = longwire_server::start(settings)?;
     for address in running.addresses() {
         info!(%address, "listening");
     }

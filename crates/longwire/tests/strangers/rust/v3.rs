@@ -15,7 +15,7 @@ struct V3 {
 pub(super) fn dial(hello: &Hello<'_>) -> Box<dyn Link> {
     let mut options = MqttOptions::new(hello.client_id, "127.0.0.1", hello.port);
     options.set_clean_session(hello.clean).set_max_packet_size(2_000_000, 2_000_000);
-    options.set_keep_alive(Duration::from_secs(60));
+    options.set_keep_alive(Duration::from_mins(1));
     if let Some(will) = &hello.will {
         options.set_last_will(LastWill::new(&will.topic, will.payload.as_bytes(), will.qos, will.retain));
     }

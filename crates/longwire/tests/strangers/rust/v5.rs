@@ -19,7 +19,7 @@ pub(super) fn dial(hello: &Hello<'_>) -> Box<dyn Link> {
     let mut options = MqttOptions::new(hello.client_id, "127.0.0.1", hello.port);
     options.set_clean_start(hello.clean).set_max_packet_size(Some(2_000_000));
     options.set_session_expiry_interval(Some(if hello.clean { 0 } else { 300 }));
-    options.set_keep_alive(Duration::from_secs(60));
+    options.set_keep_alive(Duration::from_mins(1));
     if let Some(will) = &hello.will {
         let (payload, qos) = (will.payload.as_bytes(), there(will.qos));
         options.set_last_will(LastWill::new(&will.topic, payload, qos, will.retain, None));
