@@ -75,6 +75,11 @@ pub use message::{Message, Publication, Subscription};
 pub use options::{Options, Url, UrlError};
 pub use reconnect::Reconnect;
 
+/// The examples of the guide, compiled with those of the library.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/guide/client.md")]
+struct Guide;
+
 /// What the state machine says about calls it turns down and connections that end.
 pub mod protocol {
     pub use longwire_proto::client::{AuthenticateError, Cause, PublishError, Refusal, SubscribeError};

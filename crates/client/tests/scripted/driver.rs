@@ -369,6 +369,23 @@ async fn a_slow_reader_holds_the_server_back_and_loses_nothing() {
     assert_eq!(link.expect().await, Seen::Ping, "sent while the reader slept");
 }
 
+/// The server keeps what the program has not taken.
+#[tokio::test]
+async fn a_message_is_acknowledged_when_it_is_taken() {
+    let server = Server::new().await;
+    let connecting = tokio::spawn(Client::connect(server.options()));
+    let mut link = server.welcome().await;
+    let (client, mut messages) = connecting.await.expect("no panic").expect("accepted");
+    link.message("t", "1", QoS::AtLeastOnce, 1).await;
+    link.message("t", "2", QoS::ExactlyOnce, 2).await;
+    assert_eq!(messages.recv().await.map(|message| message.text().into_owned()), Some("1".into()));
+    assert_eq!(link.expect().await, Seen::Ack(1));
+    client.publish(publication("later", QoS::AtMostOnce)).await.expect("accepted");
+    assert_eq!(link.expect().await, seen("later", QoS::AtMostOnce, 0, false));
+    assert_eq!(messages.recv().await.map(|message| message.text().into_owned()), Some("2".into()));
+    assert_eq!(link.expect().await, Seen::PubRec(2));
+}
+
 #[tokio::test]
 async fn messages_nobody_wants_are_acknowledged_all_the_same() {
     let server = Server::new().await;
