@@ -377,6 +377,14 @@ impl Peer {
         self.expect_pubcomp_code(id, 0, &[])
     }
 
+    /// PUBCOMP with one of these codes.
+    pub(crate) fn expect_pubcomp_code_of(&mut self, id: u16, codes: &[u8]) -> Check {
+        self.wait(format_args!("PUBCOMP id {id} with one of {codes:02X?}"), |arrival| match arrival {
+            Arrival::PubComp(ack) if ack.id == id && codes.contains(&ack.code) => Some(()),
+            _ => None,
+        })
+    }
+
     /// PUBCOMP with this code (always 0x00 before 5.0); `also` is accepted from lenient targets.
     pub(crate) fn expect_pubcomp_code(&mut self, id: u16, code: u8, also: &[u8]) -> Check {
         let code = if self.v5() { code } else { 0 };

@@ -9,7 +9,7 @@ use longwire_proto::Version;
 use super::scenes;
 use crate::craft::{self, field, frame, join, length};
 use crate::failure::{Check, Failure, ensure};
-use crate::message::{Message, hex};
+use crate::message::{Arrival, Message, hex};
 use crate::stage::Stage;
 
 scenes! {
@@ -47,6 +47,7 @@ scenes! {
     both refused_publish_keeps_the_link "I11 U5-58" "3.3.5-2" "3.4.2-1 3.5.2-1";
     both malformed_packet_harms_nobody_else "" "4.8.0-1 4.8.0-2" "4.13.1-1 4.13.2-1";
     both thousands_of_packets_in_one_segment "I07" "3.12.4-1" "3.12.4-1";
+    both packets_may_be_split_anywhere "U5-61" "4.3.3-2" "4.3.3-10";
     both nothing_after_disconnect_is_processed "" "3.14.4-2" "3.14.4-1";
     both broker_closes_after_disconnect "U5-38 U5-41" "3.14.4-1" "3.14.4-2";
     v311 only_packets_of_3_1_1_are_seen "I09" "3.9.3-2";
@@ -431,7 +432,7 @@ fn refused_publish_keeps_the_link(stage: &Stage<'_>) -> Check {
     publisher.publish(&Message::new(&refused, "x").qos(1).id(1));
     let code = if stage.v5() { 0x90 } else { 0 };
     publisher.expect(format_args!("PUBACK id 1 code 0x{code:02X}"), |arrival| match arrival {
-        crate::message::Arrival::PubAck(ack) if ack.id == 1 && ack.code == code => Some(()),
+        Arrival::PubAck(ack) if ack.id == 1 && ack.code == code => Some(()),
         _ => None,
     })?;
     publisher.deliver(&Message::new(&good, "good").qos(1))?;
@@ -470,9 +471,42 @@ fn thousands_of_packets_in_one_segment(stage: &Stage<'_>) -> Check {
     other.ping()?;
     ensure(start.elapsed() < Duration::from_secs(2), "PINGRESP for others within 2 s", "it took longer")?;
     for _ in 0..2500 {
-        client.wait("PINGRESP", |arrival| (*arrival == crate::message::Arrival::PingResp).then_some(()))?;
+        client.wait("PINGRESP", |arrival| (*arrival == Arrival::PingResp).then_some(()))?;
     }
     for number in 0..2500 {
+        client.take_of(number.to_string())?;
+    }
+    client.quiet()
+}
+
+/// CONNECT, SUBSCRIBE and a hundred messages in pieces of 1 to 13 bytes: as good as in one.
+fn packets_may_be_split_anywhere(stage: &Stage<'_>) -> Check {
+    let topic = stage.topic("a");
+    let subscribe = craft::subscribe(stage.version, &[], topic.as_bytes(), 0);
+    let mut bytes = join(&[&stage.login("client").bytes(), &subscribe]);
+    for number in 0..100_u16 {
+        let payload = number.to_string();
+        let id = 100 + number;
+        bytes.extend(craft::publish(stage.version, 4, topic.as_bytes(), Some(id), &[], payload.as_bytes()));
+        bytes.extend(frame(0x62, &id.to_be_bytes()));
+    }
+    let mut client = stage.dial("client")?;
+    let mut rest = &bytes[..];
+    for len in (1..=13).cycle() {
+        let (piece, tail) = rest.split_at(rest.len().min(len));
+        client.raw("a piece", piece);
+        rest = tail;
+        if rest.is_empty() {
+            break;
+        }
+    }
+    client.expect_connack()?;
+    client.wait("SUBACK", |arrival| matches!(arrival, Arrival::SubAck(_)).then_some(()))?;
+    for id in 100..200 {
+        client.expect_pubrec(id)?;
+        client.expect_pubcomp(id)?;
+    }
+    for number in 0..100 {
         client.take_of(number.to_string())?;
     }
     client.quiet()

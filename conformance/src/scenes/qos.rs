@@ -40,6 +40,8 @@ scenes! {
     v5 more_open_publishes_than_announced "A21 H20 U5-48" "3.3.4-7";
     v311 thousands_of_open_qos_2_ids_are_answered "A21" "4.3.3-2";
     both publisher_keeps_four_packets_for_lower_subscribers "A22" "3.8.4-6 4.3.3-2" "3.8.4-8 4.3.3-8";
+    both publisher_that_takes_itself_over_is_heard_once "A02 C09" "4.3.3-2" "4.3.3-10";
+    both flaky_clients_see_each_message_once "A02 A03 A04 A05" "4.3.3-1 4.3.3-2 4.4.0-1" "4.3.3-5 4.3.3-6 4.3.3-10 4.4.0-1";
     both each_qos_is_acknowledged_its_own_way "" "3.3.4-1 2.3.1-6" "3.3.4-1 2.2.1-5";
     both first_and_last_id_work_both_ways "" "2.3.1-6 4.3.3-2" "2.2.1-5 4.3.3-11";
     both deliveries_start_without_dup_and_with_fresh_ids "" "2.3.1-4 4.3.1-1 4.3.2-1 4.3.3-1" "2.2.1-4 4.3.1-1 4.3.2-1 4.3.2-2 4.3.3-1 4.3.3-2";
@@ -491,6 +493,77 @@ fn publisher_keeps_four_packets_for_lower_subscribers(stage: &Stage<'_>) -> Chec
     same("QoS", &middle.take_of("down")?.qos, &1)?;
     lowest.quiet()?;
     middle.quiet()
+}
+
+/// Fifty QoS 2 messages, a takeover at once, and all of them again with DUP: each is delivered once.
+fn publisher_that_takes_itself_over_is_heard_once(stage: &Stage<'_>) -> Check {
+    let topic = stage.topic("a");
+    let mut subscriber = stage.subscriber("sub", &topic, 2)?;
+    for round in 0..5 {
+        let name = format!("pub{round}");
+        let burst: Vec<Message> =
+            (1..=50).map(|id| Message::new(&topic, format!("{round}/{id}")).qos(2).id(id)).collect();
+        let mut old = stage.login(&name).keep().open()?;
+        old.publish_all(&burst);
+        let mut new = stage.login(&name).keep().open_with_session(true)?;
+        for message in burst.iter().cloned().map(Message::dup) {
+            new.publish(&message);
+            new.expect_pubrec(message.id)?;
+        }
+        for id in 1..=50 {
+            new.pubrel(id);
+            new.expect_pubcomp(id)?;
+        }
+        let mut came: Vec<String> = Vec::new();
+        for _ in 0..50 {
+            came.push(subscriber.take()?.text());
+        }
+        let sent: Vec<String> = burst.iter().map(Message::text).collect();
+        same("each message once, in order:", &came, &sent)?;
+        subscriber.quiet_for(Duration::from_millis(50))?;
+    }
+    subscriber.quiet()
+}
+
+/// Publisher and subscriber lose their connections at every point of the flow: each message arrives once.
+fn flaky_clients_see_each_message_once(stage: &Stage<'_>) -> Check {
+    let topic = stage.topic("a");
+    let (sending, receiving) = (stage.login("pub").keep(), stage.login("sub").keep());
+    let mut publisher = sending.open()?;
+    let mut subscriber = receiving.open()?;
+    subscriber.subscribe(&topic, 2)?;
+    for number in 0..60_u64 {
+        let message = Message::new(&topic, number.to_string()).qos(2).id(1 + number as u16 % 9);
+        publisher.publish(&message);
+        if number % 3 == 0 {
+            publisher = sending.open_with_session(true)?;
+            publisher.publish(&message.clone().dup());
+        }
+        publisher.expect_pubrec(message.id)?;
+        publisher.pubrel(message.id);
+        if number % 4 == 0 {
+            publisher = sending.open_with_session(true)?;
+            publisher.pubrel(message.id);
+            // The first PUBREL may have arrived, and then the id is forgotten.
+            publisher.expect_pubcomp_code_of(message.id, &[0, 0x92])?;
+        } else {
+            publisher.expect_pubcomp(message.id)?;
+        }
+
+        let mut came = subscriber.message_of(number.to_string())?;
+        if number % 5 == 0 {
+            subscriber = receiving.open_with_session(true)?;
+            came = subscriber.message_of(number.to_string())?;
+        }
+        subscriber.pubrec(came.id);
+        subscriber.expect_pubrel(came.id)?;
+        if number % 7 == 0 {
+            subscriber = receiving.open_with_session(true)?;
+            subscriber.expect_pubrel(came.id)?;
+        }
+        subscriber.pubcomp(came.id);
+    }
+    subscriber.quiet()
 }
 
 /// One PUBLISH of each QoS: nothing, PUBACK, PUBREC.

@@ -14,7 +14,7 @@ use crate::peer::Peer;
 use crate::stage::{Login, Stage};
 
 scenes! {
-    both session_present_tells_whether_state_exists "C01 C24 U5-45" "3.2.2-1 3.2.2-2 3.2.2-3 3.1.2-4 3.1.2-6" "3.2.2-2 3.2.2-3 3.1.2-5 3.1.2-6 3.1.2-23";
+    both session_present_tells_whether_state_exists "C01 C24 U5-45" "3.1.4-3 3.2.2-1 3.2.2-2 3.2.2-3 3.1.2-4 3.1.2-6" "3.1.4-4 3.2.2-2 3.2.2-3 3.1.2-5 3.1.2-6 3.1.2-23";
     v5 expiry_zero_ends_the_session_with_its_connection "C02 U5-07" "4.1.0-1 4.1.0-2";
     v5 clean_start_replaces_state_but_the_new_one_is_kept "C03" "3.1.2-4 3.2.2-2";
     v5 session_ends_when_its_expiry_has_passed "U5-07" "4.1.0-2";

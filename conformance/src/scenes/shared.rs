@@ -1,14 +1,14 @@
 //! Shared subscriptions: who of a group gets a message, and what happens when that one goes. Hard cases G.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use longwire_proto::ReasonCode;
 use longwire_proto::property::Property;
 
 use super::scenes;
 use crate::craft;
-use crate::failure::{Check, same};
+use crate::failure::{Check, ensure, joined, same};
 use crate::message::{Arrival, Message};
 use crate::peer::{Peer, options};
 use crate::stage::Stage;
@@ -30,6 +30,7 @@ scenes! {
     both malformed_shared_filters_close "G12" "4.7.3-1" "4.8.2-1 4.8.2-2";
     both lonely_member_sees_order "G13" "4.6.0-6" "4.6.0-5";
     both slow_member_does_not_stall_the_group "G14" "" "3.3.4-9";
+    both members_that_come_and_go_lose_nothing "G03 G04" "" "4.8.2-3";
     both each_message_goes_to_one_member "" "" "4.8.2-3";
     both two_groups_each_get_a_copy "U5-50" "" "4.8.2-2";
     v5 identifiers_are_those_of_the_receiving_member "U5-28" "3.3.4-3";
@@ -268,6 +269,53 @@ fn slow_member_does_not_stall_the_group(stage: &Stage<'_>) -> Check {
     }
     seen.extend(quick.take_all()?.iter().map(Message::number));
     same("different messages in the group", &(seen.len() as u64), &TOTAL)
+}
+
+/// Members join, hold messages back and end, clean ones and kept ones, under a stream: the steady one and the
+/// kept one acknowledge every message between them.
+fn members_that_come_and_go_lose_nothing(stage: &Stage<'_>) -> Check {
+    const TOTAL: u64 = 1500;
+    let shared = stage.shared("g", "a");
+    let mut steady = stage.subscriber("steady", &shared, 1)?;
+    let kept = stage.login("kept").keep();
+    let mut publisher = stage.connect("pub")?;
+    std::thread::scope(|scope| {
+        let publishing = scope.spawn(|| {
+            let messages: Vec<Message> =
+                (0..TOTAL).map(|n| Message::new(stage.topic("a"), n.to_string())).collect();
+            publisher.deliver_all(&messages)
+        });
+        let mut seen = BTreeSet::new();
+        for _ in 0..10 {
+            let guest = stage.subscriber("guest", &shared, 1)?;
+            let mut member = kept.open()?;
+            member.subscribe(&shared, 1)?;
+            for peer in [&mut steady, &mut member] {
+                seen.extend(numbers_for(peer, Duration::from_millis(30))?);
+            }
+            drop((guest, member));
+        }
+        joined(publishing.join())?;
+        stage.login("kept").open()?.disconnect();
+        while seen.len() < TOTAL as usize {
+            let more = numbers_for(&mut steady, Duration::from_secs(2))?;
+            let missing = || (0..TOTAL).filter(|number| !seen.contains(number)).take(20).collect::<Vec<_>>();
+            ensure(!more.is_empty(), "every message", format!("all but {:?}", missing()))?;
+            seen.extend(more);
+        }
+        Ok(())
+    })
+}
+
+/// What comes within this time, acknowledged.
+fn numbers_for(peer: &mut Peer, time: Duration) -> Check<Vec<u64>> {
+    let start = Instant::now();
+    let mut numbers = Vec::new();
+    while let Arrival::Publish(message) = peer.next_within(time.saturating_sub(start.elapsed()))? {
+        peer.acknowledge(&message)?;
+        numbers.push(message.number());
+    }
+    Ok(numbers)
 }
 
 /// Three members, 90 messages: each message to exactly one of them.

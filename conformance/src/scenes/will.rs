@@ -30,7 +30,7 @@ scenes! {
     both own_will_waits_for_the_own_session "D12" "3.1.2-8" "3.1.2-8";
     v5 own_will_respects_no_local "D12 F08" "3.8.3-3";
     v5 will_properties_travel_with_it "D13" "3.1.3-10 3.3.2-4 3.3.2-15 3.3.2-16 3.3.2-18 3.3.2-20";
-    both refused_connect_has_no_will "D14" "3.1.4-5 3.2.2-5" "3.1.4-6 3.2.2-7";
+    both refused_connect_has_no_will "D14" "3.1.4-5 3.2.2-5" "3.1.2-30 3.1.4-6 3.2.2-7";
     both silence_beyond_the_keep_alive_publishes_the_will "D15 I13" "3.1.2-24 3.1.2-8" "3.1.2-22 3.2.2-22 3.1.2-8";
     v5 disconnect_that_ends_the_session_publishes_a_delayed_will "D17" "3.14.4-3";
     both cut_connection_publishes_the_will_once "U5-40" "3.1.2-8 3.1.2-9 3.1.2-10" "3.1.2-7 3.1.2-8 3.1.2-10";
