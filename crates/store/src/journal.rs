@@ -24,7 +24,8 @@ use longwire_proto::{QoS, topic};
 use crate::block;
 use crate::postings::Posting;
 
-/// Bytes appended between two sweeps for what nobody needs any more.
+/// Bytes appended between two sweeps for what nobody needs any more; an eighth of the log if that is less, or a small
+/// log would be full before anybody looks.
 const SWEEP_EVERY_BYTES: u64 = 8 << 20;
 
 /// What one shard asked for in one turn. Its records are kept together or not at all.
@@ -59,6 +60,7 @@ pub struct Journal {
     last_read: Option<(Position, Vec<Record>)>,
     bytes_max: u64,
     is_full: bool,
+    sweep_every: u64,
     next_sweep: u64,
     appended_bytes: u64,
 }
@@ -86,11 +88,15 @@ struct Subscriber {
     groups: Vec<(Box<str>, GroupRef)>,
     /// Nothing up to here is needed again.
     settled: Position,
+    /// First and last message of subscriptions that are gone which may still be open, and have to be sent again then.
+    left_open: Option<(Position, Position)>,
 }
 
 impl Journal {
     /// A journal on `lane`, which must be empty; `key` seeds its hash tables.
     pub fn new(lane: Box<dyn Lane>, key: HashKey, limits: &Limits) -> Self {
+        let bytes_max = limits.journal_bytes_max as u64;
+        let sweep_every = SWEEP_EVERY_BYTES.min(bytes_max / 8);
         Journal {
             lane,
             gathered: Gathered::default(),
@@ -102,9 +108,10 @@ impl Journal {
             matcher: Matcher::default(),
             applied: 0,
             last_read: None,
-            bytes_max: limits.journal_bytes_max as u64,
+            bytes_max,
             is_full: false,
-            next_sweep: SWEEP_EVERY_BYTES,
+            sweep_every,
+            next_sweep: sweep_every,
             appended_bytes: 0,
         }
     }
@@ -136,9 +143,13 @@ impl Journal {
         result
     }
 
-    /// True if nothing waits to be appended or to become durable.
+    /// True if nothing waits to be appended or to become durable, and there is room: a full log has to be looked after,
+    /// since publishers who are refused send nothing that would lead here.
     pub fn is_idle(&self) -> bool {
-        self.gathered.records.is_empty() && self.gathered.tickets.is_empty() && self.appended.is_empty()
+        !self.is_full
+            && self.gathered.records.is_empty()
+            && self.gathered.tickets.is_empty()
+            && self.appended.is_empty()
     }
 
     /// Bytes the log holds.
@@ -243,8 +254,11 @@ impl Journal {
     ) {
         let target = Target::new(receiver, options, identifier);
         let (filter, is_new) = self.routes.subscribe(filter, target);
+        let subscriber = self.subscribers.entry(receiver).or_default();
         if is_new {
-            self.subscribers.entry(receiver).or_default().filters.push((filter, position));
+            subscriber.filters.push((filter, position));
+        } else if !options.durable {
+            subscriber.leave_open(filter, self.postings.get(&filter));
         }
         self.drop_posting_if_unused(filter);
     }
@@ -293,6 +307,7 @@ impl Journal {
             return self.leave(session, group);
         }
         let Some(filter) = self.routes.find(filter) else { return };
+        subscriber.leave_open(filter, self.postings.get(&filter));
         subscriber.filters.retain(|(held, _)| *held != filter);
         self.routes.unsubscribe(filter, receiver);
         self.drop_posting_if_unused(filter);
@@ -447,7 +462,7 @@ impl Journal {
         {
             self.sweep();
             // A log that stays large is swept less often, so that sweeping costs no more than appending does.
-            self.next_sweep = self.appended_bytes + SWEEP_EVERY_BYTES.max(self.lane.bytes() / 4);
+            self.next_sweep = self.appended_bytes + self.sweep_every.max(self.lane.bytes() / 4);
         }
     }
 
@@ -455,17 +470,16 @@ impl Journal {
     fn sweep(&mut self) {
         let mut floor = self.applied + 1;
         let Journal { postings, routes, subscribers, .. } = self;
+        for subscriber in subscribers.values_mut() {
+            floor = floor.min(subscriber.still_open().unwrap_or(floor));
+        }
         for (filter, posting) in postings.iter_mut() {
             let settled = routes
                 .targets(*filter)
                 .iter()
                 .filter(|target| target.is_durable())
                 .filter_map(|target| subscribers.get(&target.receiver()))
-                .map(|subscriber| {
-                    let begun =
-                        subscriber.filters.iter().find(|(held, _)| held == filter).map_or(0, |held| held.1);
-                    subscriber.settled.max(begun)
-                })
+                .map(|subscriber| subscriber.settled.max(subscriber.begun(*filter)))
                 .min()
                 .unwrap_or(Position::MAX);
             posting.trim(settled);
@@ -491,6 +505,28 @@ impl Journal {
                 answer.push(FromJournal::Full(is_full));
             }
         }
+    }
+}
+
+impl Subscriber {
+    /// Where its subscription to the filter began.
+    fn begun(&self, filter: FilterId) -> Position {
+        self.filters.iter().find(|(held, _)| *held == filter).map_or(0, |(_, begun)| *begun)
+    }
+
+    /// The subscription ends; deliveries that were begun for it do not `[MQTT-3.10.4-3]`.
+    fn leave_open(&mut self, filter: FilterId, posting: Option<&Posting>) {
+        let settled = self.settled.max(self.begun(filter));
+        let Some(first) = posting.and_then(|posting| posting.first_after(settled)) else { return };
+        let Some(last) = posting.and_then(Posting::last) else { return };
+        let (first_before, last_before) = self.left_open.unwrap_or((first, last));
+        self.left_open = Some((first.min(first_before), last.max(last_before)));
+    }
+
+    /// The first message of ended subscriptions that may have to be sent again.
+    fn still_open(&mut self) -> Option<Position> {
+        self.left_open = self.left_open.filter(|(_, last)| *last > self.settled);
+        self.left_open.map(|(first, _)| first.max(self.settled + 1))
     }
 }
 

@@ -53,6 +53,11 @@ impl Posting {
         self.after(after).next()
     }
 
+    /// The newest position.
+    pub(crate) fn last(&self) -> Option<Position> {
+        self.chunks.back().map(|chunk| chunk.last)
+    }
+
     /// Lets go of whole chunks up to `through`.
     pub(crate) fn trim(&mut self, through: Position) {
         while self.chunks.front().is_some_and(|chunk| chunk.last <= through) {
