@@ -139,7 +139,10 @@ impl Fleet {
             }
             if !self.faults.is_empty() || progress.1.elapsed() > STUCK {
                 let why = self.faults.first().unwrap_or("the broker does not answer");
-                return Err(failed(format!("{} of {count} clients are connected, then: {why}", self.up)));
+                let (up, address) = (self.up, self.address);
+                return Err(failed(format!(
+                    "{up} of {count} clients are connected to {address}, then: {why}"
+                )));
             }
         }
         Ok(())
