@@ -23,7 +23,7 @@ pub(crate) struct ConnectionArgs {
     /// Port of the server.
     #[arg(short, long, value_name = "PORT", default_value_t = 1883, help_heading = "Connection")]
     port: u16,
-    /// Server, credentials and topic at once: mqtt://[user[:password]@]host[:port]/topic.
+    /// Server, credentials and topic at once: `mqtt://[user[:password]@]host[:port]/topic`.
     #[arg(short = 'L', long, value_name = "URL", conflicts_with_all = ["host", "port"], help_heading = "Connection")]
     url: Option<String>,
     /// User name.
@@ -274,9 +274,20 @@ impl ConnectionArgs {
     }
 }
 
-/// A runtime whose connection goes on while the main thread is busy with standard input or output.
-pub(crate) fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()
+/// Runs a tool on a runtime whose connection goes on while the main thread is busy with standard input or output.
+pub(crate) fn run(tool: impl Future<Output = ExitCode>) -> ExitCode {
+    match tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build() {
+        Ok(runtime) => {
+            let code = runtime.block_on(tool);
+            // A name look-up that still hangs must not hold up the end.
+            runtime.shutdown_background();
+            code
+        }
+        Err(error) => {
+            complain(format_args!("cannot start: {error}"));
+            ExitCode::from(exit::FAILURE)
+        }
+    }
 }
 
 /// Ends the connection in good order.

@@ -2,7 +2,7 @@
 //! allowed values, unit, first version and text. The settings file, `--set`, `config show` and the reference in
 //! `docs/reference/settings.md` all come from that table.
 //!
-//! Neighbours: [`declare`] says what a row of the table can be, [`file`] reads TOML, [`reference`] writes text for
+//! Neighbours: `declare` says what a row of the table can be, `file` reads TOML, `reference` writes text for
 //! people. Invariant: a value in [`Settings`] that came in through this module is within the bounds of its row.
 
 mod declare;
