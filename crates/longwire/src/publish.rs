@@ -115,14 +115,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
             return ExitCode::from(exit::FAILURE);
         }
     };
-    let runtime = match connection::runtime() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            complain(format_args!("cannot start: {error}"));
-            return ExitCode::from(exit::FAILURE);
-        }
-    };
-    runtime.block_on(async {
+    connection::run(async {
         let (client, _messages) = match Client::connect(options.in_flight_max(args.max_inflight)).await {
             Ok(connected) => connected,
             Err(error) => return args.connection.failed(&error),

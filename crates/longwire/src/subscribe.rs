@@ -133,14 +133,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
             return ExitCode::from(exit::USAGE);
         }
     };
-    let runtime = match connection::runtime() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            complain(format_args!("cannot start: {error}"));
-            return ExitCode::from(exit::FAILURE);
-        }
-    };
-    runtime.block_on(async {
+    connection::run(async {
         let (client, mut messages) = match Client::connect(options).await {
             Ok(connected) => connected,
             Err(error) => return args.connection.failed(&error),
