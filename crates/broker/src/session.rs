@@ -11,7 +11,7 @@ mod disconnect;
 mod publish;
 mod subscribe;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use longwire_proto::transfer::{Incoming, Outgoing, Stage};
@@ -21,7 +21,7 @@ use smallvec::SmallVec;
 use crate::address::GroupRef;
 use crate::input::LinkId;
 use crate::message::{Message, Millis};
-use crate::parcel::{Lent, MemberTerms};
+use crate::parcel::Lent;
 use crate::record::Position;
 use crate::routes::FilterId;
 use crate::will::Will;
@@ -68,7 +68,10 @@ pub(crate) struct SessionExtra {
     pub(crate) resends: VecDeque<PacketId>,
     /// Retained messages still to be sent, filter by filter.
     pub(crate) replays: VecDeque<Replay>,
-    pub(crate) memberships: Vec<Membership>,
+    /// Shared groups it is in, and whether it is counted among their durable members.
+    pub(crate) memberships: BTreeMap<GroupRef, bool>,
+    /// Groups whose hand-out came back for want of room; they must hear when there is some.
+    pub(crate) starved: BTreeSet<GroupRef>,
 }
 
 /// How far a durable session has read.
@@ -84,18 +87,6 @@ pub(crate) struct LogReader {
     pub(crate) settled: Position,
     /// It stands in the list of sessions whose settled position is to be told.
     pub(crate) settling: bool,
-}
-
-/// Membership in a shared group.
-#[derive(Debug)]
-pub(crate) struct Membership {
-    pub(crate) group: GroupRef,
-    pub(crate) filter: Box<str>,
-    pub(crate) terms: MemberTerms,
-    /// It is counted among the group's durable members.
-    pub(crate) durable: bool,
-    /// A hand-out came back for want of room; the group must hear when there is room.
-    pub(crate) starved: bool,
 }
 
 /// What a packet id that is in use stands for.

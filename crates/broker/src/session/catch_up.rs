@@ -398,13 +398,8 @@ impl Shard {
         if extra.outgoing.room() == 0 {
             return;
         }
-        let mut is_starved = false;
-        for membership in &mut extra.memberships {
-            is_starved |= std::mem::take(&mut membership.starved);
-        }
-        if is_starved {
-            self.open_memberships(slot, turn);
-        }
+        let starved = std::mem::take(&mut extra.starved);
+        self.open_memberships(slot, &starved.into_iter().collect::<Vec<_>>(), turn);
     }
 
     /// The session needs less of the log than before; the journal hears of it when the turn ends.

@@ -8,6 +8,7 @@ use longwire_proto::transfer::Stage;
 use longwire_proto::{Packet, ReasonCode, Version, encode};
 
 use super::{Held, Session};
+use crate::address::GroupRef;
 use crate::authenticate::Proof;
 use crate::event::{Event, Why};
 use crate::group::post_to_group;
@@ -296,31 +297,27 @@ impl Shard {
     /// CONNACK has left: everything that waited for the session may follow.
     pub(crate) fn begin_receiving(&mut self, link_id: LinkId, turn: &mut Turn<'_, '_>) {
         let Some(slot) = self.session_of(link_id) else { return };
-        self.open_memberships(slot, turn);
+        let extra = self.sessions.by_slot(slot).and_then(|session| session.extra());
+        let groups: Vec<_> = extra.into_iter().flat_map(|extra| extra.memberships.keys().copied()).collect();
+        self.open_memberships(slot, &groups, turn);
         self.pump(slot, turn);
     }
 
-    /// Tells the session's groups that it is here and how much room it has.
-    pub(crate) fn open_memberships(&mut self, slot: u32, turn: &mut Turn<'_, '_>) {
+    /// Tells these groups of the session that it is here and how much room it has.
+    pub(crate) fn open_memberships(&self, slot: u32, groups: &[GroupRef], turn: &mut Turn<'_, '_>) {
+        if groups.is_empty() {
+            return;
+        }
         let address = self.address(slot);
         let Some(session) = self.sessions.by_slot(slot) else { return };
         let Some(link) = session.link().and_then(|link| self.links.at(link)) else { return };
         let packet_size_max = u32::try_from(link.packet_size_max()).unwrap_or(u32::MAX);
         let Some(extra) = session.extra() else { return };
-        let lent = |held: &Held| matches!(held, Held::Lent { .. });
-        let mut mail = Vec::new();
-        for membership in &extra.memberships {
-            let held = extra
-                .outgoing
-                .iter()
-                .filter(|(_, stage)| matches!(stage, Stage::Publish(held) if lent(held)))
-                .count();
-            let credits = session.quota.saturating_sub(held as u16).min(super::GROUP_CREDITS_MAX);
-            let group = membership.group;
-            mail.push(GroupMail::Open { group, member: address, credits, packet_size_max });
-        }
-        for word in mail {
-            post_to_group(word, turn);
+        let is_lent = |stage: &Stage<&Held>| matches!(stage, Stage::Publish(Held::Lent { .. }));
+        let lent = extra.outgoing.iter().filter(|(_, stage)| is_lent(stage)).count();
+        let credits = session.quota.saturating_sub(lent as u16).min(super::GROUP_CREDITS_MAX);
+        for &group in groups {
+            post_to_group(GroupMail::Open { group, member: address, credits, packet_size_max }, turn);
         }
     }
 }

@@ -360,11 +360,10 @@ impl Shard {
         let view = lent.message.view();
         let qos = view.qos.min(terms.qos);
         let Some(link_id) = session.link().filter(|_| is_ready || qos == QoS::AtMostOnce) else {
-            if let Some(extra) = session.extra_if()
-                && let Some(membership) =
-                    extra.memberships.iter_mut().find(|membership| membership.group == lent.group)
+            if let Some(extra) =
+                session.extra_if().filter(|extra| extra.memberships.contains_key(&lent.group))
             {
-                membership.starved = true;
+                extra.starved.insert(lent.group);
             }
             return post_to_group(GroupMail::Returned { member, lent, full: true }, turn);
         };

@@ -151,13 +151,9 @@ impl Shard {
         extra.resends.clear();
         extra.queue.clear();
         extra.queue_bytes = 0;
-        let mut mail = Vec::new();
-        for membership in &mut extra.memberships {
-            membership.starved = false;
-            mail.push(GroupMail::Gone { group: membership.group, member: address });
-        }
-        for word in mail {
-            post_to_group(word, turn);
+        extra.starved.clear();
+        for &group in extra.memberships.keys() {
+            post_to_group(GroupMail::Gone { group, member: address }, turn);
         }
     }
 
@@ -268,9 +264,9 @@ impl Shard {
                 });
             }
         }
-        for membership in &extra.memberships {
-            turn.tables.routes_mut().leave(membership.group, membership.durable);
-            mail.push(GroupMail::Leave { group: membership.group, member: address });
+        for (&group, &durable) in &extra.memberships {
+            turn.tables.routes_mut().leave(group, durable);
+            mail.push(GroupMail::Leave { group, member: address });
         }
         for word in mail {
             post_to_group(word, turn);

@@ -4,8 +4,8 @@ use longwire_proto::packet::{RetainHandling, SubAck, Subscribe, SubscribeOptions
 use longwire_proto::property::Properties;
 use longwire_proto::{Packet, QoS, ReasonCode, encode, topic};
 
+use super::Session;
 use super::publish::has_too_many_levels;
-use super::{Membership, Session};
 use crate::address::{GroupRef, SessionRef, shard_of};
 use crate::event::{Event, Why};
 use crate::group::post_to_group;
@@ -127,28 +127,18 @@ impl Shard {
             identifier: wish.identifier,
         };
         let memberships = &mut session.extra_mut().memberships;
-        let known = memberships.iter_mut().find(|membership| *membership.filter == *wish.filter);
-        let group = if let Some(membership) = known {
-            if membership.durable != options.durable {
-                turn.tables.routes_mut().set_member_durable(membership.group, options.durable);
-                membership.durable = options.durable;
-            }
-            membership.terms = terms.clone();
-            membership.group
-        } else {
-            let group = turn.tables.routes_mut().join(wish.filter, inner_filter, home, options.durable);
-            memberships.push(Membership {
-                group,
-                filter: wish.filter.into(),
-                terms: terms.clone(),
-                durable: options.durable,
-                starved: false,
-            });
-            group
-        };
+        let known =
+            turn.tables.routes().find_group(wish.filter).filter(|group| memberships.contains_key(group));
+        let group = known.unwrap_or_else(|| {
+            turn.tables.routes_mut().join(wish.filter, inner_filter, home, options.durable)
+        });
+        let was_durable = memberships.insert(group, options.durable);
+        if was_durable.is_some_and(|was_durable| was_durable != options.durable) {
+            turn.tables.routes_mut().set_member_durable(group, options.durable);
+        }
         keep_subscription(session, address, wish, options, Some(group), turn);
         post_to_group(GroupMail::Join { group, member: address, terms }, turn);
-        self.open_memberships(slot, turn);
+        self.open_memberships(slot, &[group], turn);
         Grant { code: granted(options.qos), replay: None }
     }
 
@@ -221,11 +211,9 @@ impl Shard {
         let Some(extra) = self.sessions.by_slot_mut(slot).and_then(|session| session.extra_if()) else {
             return false;
         };
-        let Some(index) = extra.memberships.iter().position(|membership| *membership.filter == *filter)
-        else {
-            return false;
-        };
-        let Membership { group, durable, .. } = extra.memberships.swap_remove(index);
+        let Some(group) = turn.tables.routes().find_group(filter) else { return false };
+        let Some(durable) = extra.memberships.remove(&group) else { return false };
+        extra.starved.remove(&group);
         turn.tables.routes_mut().leave(group, durable);
         post_to_group(GroupMail::Leave { group, member }, turn);
         true
