@@ -2,7 +2,7 @@
 //! [`Effects`] what is to be done. There is no socket, clock, thread or file in here.
 //!
 //! A client id is at home on exactly one shard, so takeover, resume and duplicate ids need no lock and no registry.
-//! What each kind of input does is in the files of [`crate::session`], one per verb.
+//! What each kind of input does is in the files of `session/`, one per verb.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
