@@ -6,7 +6,7 @@
 //! these. When an [`Event::Closed`] comes out or the transport breaks, it says [`Client::transport_closed`] and
 //! may connect again: the session (messages in flight, their packet ids, subscriptions) goes on from there.
 //!
-//! Invariant: everything bound to one connection lives in `link`, everything that outlives it in [`Session`],
+//! Invariant: everything bound to one connection lives in `link`, everything that outlives it in `Session`,
 //! and a connection that is over accepts no input. Time is an argument, in milliseconds of any monotonic clock.
 
 mod alias;

@@ -7,7 +7,7 @@ use crate::reason::ReasonCode;
 /// Why a publication was not accepted. Nothing changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PublishError {
-    /// The queue is at its bound: wait for an [`Event::Published`].
+    /// The queue is at its bound: wait for an [`Event::Published`](super::Event::Published).
     QueueFull,
     /// Not a topic name: empty, too long, or with a wildcard.
     TopicName,
