@@ -33,7 +33,7 @@ use tracing::{info, warn};
 
 use crate::clock::Clock;
 use crate::journal::ToJournal;
-use crate::settings::{ListenAddress, Settings};
+use crate::settings::{ListenAddress, Settings, SettingsError};
 use crate::sys::Sys;
 use crate::worker::{Mail, Shared, Worker};
 
@@ -50,6 +50,8 @@ pub struct Running {
 /// Why a broker did not start.
 #[derive(Debug)]
 pub enum StartError {
+    /// The settings do not go together, or would open the broker to everybody unasked.
+    Settings(SettingsError),
     /// An address cannot be listened on.
     Listen {
         /// As it was asked for.
@@ -78,9 +80,10 @@ const PREPARE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Starts a broker. It accepts connections when this returns.
 ///
 /// # Errors
-/// [`StartError`] if an address cannot be listened on or the system refuses threads or descriptors; nothing is left
+/// [`StartError`] if the settings are refused, an address cannot be listened on, or the system refuses threads or descriptors; nothing is left
 /// running then.
 pub fn start(settings: &Settings) -> Result<Running, StartError> {
+    settings.check().map_err(StartError::Settings)?;
     raise_descriptor_limit();
     let sockets = bind_all(&settings.listen)?;
     let addresses = sockets.iter().map(TcpListener::local_addr).collect::<Result<_, _>>();
@@ -104,6 +107,7 @@ pub fn start(settings: &Settings) -> Result<Running, StartError> {
         workers: workers.clone(),
         journal: journal.clone(),
         unkept: Arc::new(AtomicUsize::new(0)),
+        undelivered: Arc::new(AtomicUsize::new(0)),
         sys: Arc::new(Sys::new(workers.len(), settings.limits.sys_interval_secs)),
     };
     let lane: Box<dyn Lane> =
@@ -208,6 +212,7 @@ fn system(what: &'static str) -> impl Fn(io::Error) -> StartError {
 impl fmt::Display for StartError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            StartError::Settings(cause) => cause.fmt(formatter),
             StartError::Listen { address, cause } => {
                 write!(formatter, "cannot listen on {address}: {cause}; {}", remedy(cause))
             }
@@ -232,6 +237,7 @@ fn remedy(cause: &io::Error) -> &'static str {
 impl Error for StartError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
+            StartError::Settings(cause) => Some(cause),
             StartError::Listen { cause, .. } | StartError::System { cause, .. } => Some(cause),
         }
     }
