@@ -30,6 +30,8 @@ pub struct Effects {
     pub asks: Vec<Ask>,
     /// Mail for each shard, by its number; for this one too.
     pub mail: Vec<Vec<Parcel>>,
+    /// Sum of [`Parcel::bytes`] of the mail.
+    pub mail_bytes: usize,
     /// Steps of enhanced authentication to decide; each is answered by an input.
     pub authentications: Vec<AuthenticationStep>,
     /// Worth telling an operator.
@@ -62,6 +64,7 @@ impl Effects {
             confirm: 0,
             asks: Vec::new(),
             mail: (0..shards).map(|_| Vec::new()).collect(),
+            mail_bytes: 0,
             authentications: Vec::new(),
             events: Vec::new(),
         }
@@ -81,12 +84,13 @@ impl Effects {
         identifiers: &[u32],
     ) {
         let mail = &mut self.mail[usize::from(to)];
+        if !matches!(mail.last(), Some(Parcel::Messages(_))) {
+            mail.push(Parcel::Messages(Batch::from_shard(self.number)));
+        }
         if let Some(Parcel::Messages(batch)) = mail.last_mut() {
+            let bytes_before = batch.bytes();
             batch.push(view, recipients, identifiers);
-        } else {
-            let mut batch = Batch::from_shard(self.number);
-            batch.push(view, recipients, identifiers);
-            mail.push(Parcel::Messages(batch));
+            self.mail_bytes += batch.bytes() - bytes_before;
         }
     }
 }

@@ -96,6 +96,10 @@ impl Default for Limits {
 /// Targets of one message served in one turn; the rest of a wider fan-out follows in the next turns.
 pub const FAN_OUT_PER_TURN: usize = 4_096;
 
+/// Bytes of messages on their way from worker to worker, or to more receivers than one turn serves, before no client is
+/// read any more: whoever publishes may not be faster than the broker delivers.
+pub const UNDELIVERED_BYTES: usize = 16 << 20;
+
 /// Retained topics visited for one page, so that `#` over a million topics never holds up a turn.
 pub const RETAINED_VISITS_PER_PAGE: usize = 1_024;
 

@@ -20,6 +20,16 @@ pub enum Parcel {
     Group(GroupMail),
 }
 
+impl Parcel {
+    /// Bytes of messages in it that are not delivered yet.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Parcel::Messages(batch) => batch.bytes(),
+            Parcel::Group(_) => 0,
+        }
+    }
+}
+
 /// Who receives one copy of a message, and how: the outcome of all of its subscriptions that matched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Recipient {
@@ -99,9 +109,9 @@ impl Batch {
         })
     }
 
-    /// Bytes of content held.
+    /// Bytes it holds: content, recipients and their identifiers.
     pub fn bytes(&self) -> usize {
-        self.content.len()
+        self.content.len() + size_of_val(&self.recipients[..]) + size_of_val(&self.identifiers[..])
     }
 }
 

@@ -51,6 +51,8 @@ pub struct Shard {
     pub(crate) mailed_to_self: usize,
     /// Fan-outs too wide for one turn. While there are any, others follow them.
     pub(crate) wide: VecDeque<Wide>,
+    /// Sum of [`Wide::bytes`] of those.
+    pub(crate) wide_bytes: usize,
     /// Sessions whose retained messages took too long for one turn.
     pub(crate) unfinished: Vec<SessionRef>,
     /// The journal takes no more messages.
@@ -69,6 +71,13 @@ pub(crate) struct Wide {
     pub(crate) identifiers: Box<[u32]>,
     /// How many recipients were served.
     pub(crate) done: usize,
+}
+
+impl Wide {
+    /// Bytes it holds until its last recipient is served.
+    pub(crate) fn bytes(&self) -> usize {
+        self.message.len() + size_of_val(&self.recipients[..]) + size_of_val(&self.identifiers[..])
+    }
 }
 
 /// A publication that takes its place when the turn ends.
@@ -156,6 +165,7 @@ impl Shard {
             deferred: Vec::new(),
             mailed_to_self: 0,
             wide: VecDeque::new(),
+            wide_bytes: 0,
             unfinished: Vec::new(),
             journal_full: false,
             matcher: Matcher::default(),
@@ -308,6 +318,11 @@ impl Shard {
     /// True if work waits for the next turn: [`Input::Continue`] is due, and nothing new should be read before.
     pub fn has_unfinished(&self) -> bool {
         !self.wide.is_empty() || !self.unfinished.is_empty()
+    }
+
+    /// Bytes of messages that wait for their turn among wide fan-outs.
+    pub fn wide_bytes(&self) -> usize {
+        self.wide_bytes
     }
 
     /// When [`Input::Due`] is due, or [`NEVER`].

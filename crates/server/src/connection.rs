@@ -12,6 +12,8 @@ pub(crate) struct Connection {
     pub(crate) stage: Stage,
     /// The peer has ended its side: there is an end to read behind the last byte, of which readiness told already.
     pub(crate) peer_ended: bool,
+    /// It stands in the worker's list of those to be read.
+    pub(crate) is_queued: bool,
     /// It is not read from until what waits for it is sent.
     pub(crate) is_unheard: bool,
     /// Bytes read that do not make a whole packet yet, or that wait while reading is paused.
@@ -56,6 +58,7 @@ impl Connection {
             stream,
             stage: Stage::Greeting,
             peer_ended: false,
+            is_queued: false,
             is_unheard: false,
             unread: None,
             address,

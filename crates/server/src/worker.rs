@@ -5,19 +5,21 @@
 
 mod accept;
 mod read;
+#[cfg(test)]
+mod tests;
 mod write;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 
 use longwire_broker::address::HashKey;
 use longwire_broker::effect::Effects;
 use longwire_broker::input::{AuthenticationOutcome, CloseCause, Input, LinkId};
-use longwire_broker::limits::JOURNAL_UNSYNCED_BYTES;
+use longwire_broker::limits::{JOURNAL_UNSYNCED_BYTES, UNDELIVERED_BYTES};
 use longwire_broker::message::NEVER;
 use longwire_broker::parcel::{FromJournal, Parcel};
 use longwire_broker::shard::Shard;
@@ -70,6 +72,8 @@ pub(crate) struct Shared {
     pub(crate) workers: Vec<Sender<Mail>>,
     pub(crate) journal: Sender<ToJournal>,
     pub(crate) unkept: Unkept,
+    /// Bytes of messages mailed to workers, or waiting there among wide fan-outs.
+    pub(crate) undelivered: Arc<AtomicUsize>,
     pub(crate) sys: Arc<Sys>,
 }
 
@@ -82,8 +86,8 @@ const FIRST_LISTENER: usize = WAKE - 1;
 /// Longest wait, so that counters and reports go on.
 const WAIT_MAX: Duration = Duration::from_secs(1);
 
-/// Wait while the journal has more to keep than it may.
-const WAIT_FOR_JOURNAL: Duration = Duration::from_millis(2);
+/// Wait while more is under way than may be.
+const WAIT_HELD_BACK: Duration = Duration::from_millis(2);
 
 /// One worker.
 pub(crate) struct Worker {
@@ -96,11 +100,15 @@ pub(crate) struct Worker {
     listeners: Vec<Listener>,
     /// Tick at which accepting goes on; 0 if it is not paused.
     accept_paused_until: u32,
+    /// More connections may wait than one turn accepted; readiness will not tell of them again.
+    accepts_more: bool,
     connections: Slab<Connection>,
     wheel: Wheel,
     buffer: Vec<u8>,
     /// Connections that have more to read than one turn took.
     readable: VecDeque<LinkId>,
+    /// What of `Shared::undelivered` are this shard's wide fan-outs.
+    wide_bytes: usize,
     /// Connections that drained after deliveries were held back.
     drained: Vec<LinkId>,
     report: Report,
@@ -134,10 +142,12 @@ impl Worker {
             shared,
             listeners,
             accept_paused_until: 0,
+            accepts_more: false,
             connections: Slab::new(),
             wheel: Wheel::new(now.tick),
             buffer: vec![0; READ_BUFFER_BYTES],
             readable: VecDeque::new(),
+            wide_bytes: 0,
             drained: Vec::new(),
             report: Report::default(),
             packet_size_max: limits.packet_size_max,
@@ -181,11 +191,11 @@ impl Worker {
 
     /// How long to wait for something to happen.
     fn wait_max(&self) -> Duration {
-        if self.shard.has_unfinished() || !self.drained.is_empty() {
+        if self.shard.has_unfinished() || !self.drained.is_empty() || self.accepts_more {
             return Duration::ZERO;
         }
         if !self.readable.is_empty() {
-            return if self.is_held_back() { WAIT_FOR_JOURNAL } else { Duration::ZERO };
+            return if self.is_held_back() { WAIT_HELD_BACK } else { Duration::ZERO };
         }
         let next_due = self.shard.next_due();
         let due = if next_due == NEVER { u64::MAX } else { next_due.saturating_sub(self.now.millis) };
@@ -195,17 +205,23 @@ impl Worker {
         Duration::from_millis(due.min(tick).saturating_add(1)).min(WAIT_MAX)
     }
 
-    /// True while the journal has more to keep than it may: then nothing new is read.
+    /// True while the journal has more to keep, or the workers have more to deliver, than they may: then nothing new
+    /// is read.
     fn is_held_back(&self) -> bool {
+        let of_this_turn = self.effects.mail_bytes + self.shard.wide_bytes().saturating_sub(self.wide_bytes);
         self.shared.unkept.load(Ordering::Relaxed) > JOURNAL_UNSYNCED_BYTES
+            || self.shared.undelivered.load(Ordering::Relaxed) + of_this_turn > UNDELIVERED_BYTES
     }
 
     fn open(&mut self, mail: Mail) {
         match mail {
             Mail::Parcels(parcels) => {
+                let bytes: usize = parcels.iter().map(Parcel::bytes).sum();
                 for parcel in parcels {
                     self.input(Input::Parcel(parcel));
                 }
+                self.shared.undelivered.fetch_sub(bytes, Ordering::Relaxed);
+                self.count_wide();
             }
             Mail::Journal(words) => {
                 for word in words {
@@ -236,6 +252,17 @@ impl Worker {
         for link in std::mem::take(&mut self.drained) {
             self.input(Input::Drained { link });
         }
+        if std::mem::take(&mut self.accepts_more) {
+            (0..self.listeners.len()).for_each(|listener| self.accept_all(listener));
+        }
+    }
+
+    /// Brings the count of what wide fan-outs hold up to date.
+    fn count_wide(&mut self) {
+        let bytes = self.shard.wide_bytes();
+        // Adding wraps around, so that a difference below zero subtracts.
+        self.shared.undelivered.fetch_add(bytes.wrapping_sub(self.wide_bytes), Ordering::Relaxed);
+        self.wide_bytes = bytes;
     }
 
     /// One input that needs no batch.
@@ -261,7 +288,7 @@ impl Worker {
             connection.peer_ended = true;
         }
         if ready.readable || ready.closed {
-            self.readable.push_back(link);
+            self.read_later(link);
         }
     }
 
@@ -277,7 +304,7 @@ impl Worker {
         }
         if self.accept_paused_until > 0 && self.now.tick >= self.accept_paused_until {
             self.accept_paused_until = 0;
-            (0..self.listeners.len()).for_each(|listener| self.accept_all(listener));
+            self.accepts_more = true;
         }
         if self.number == 0
             && let Some(values) = self.shared.sys.values_if_due(self.now.tick, &self.shared.tables)
@@ -289,7 +316,7 @@ impl Worker {
     /// The wheel says that a connection's time may have come.
     fn deadline(&mut self, link: LinkId) {
         let now = self.now.tick;
-        let is_paused = self.shard.is_paused(link);
+        let is_paused = self.shard.is_paused(link) || self.is_held_back();
         let Some(connection) = self.connections.by_slot_mut(link) else { return };
         if is_paused {
             // It cannot be heard while we do not listen: its time stands still.
@@ -359,6 +386,8 @@ impl Worker {
 
     /// Mail for shards and journal.
     fn post(&mut self) {
+        self.count_wide();
+        self.shared.undelivered.fetch_add(std::mem::take(&mut self.effects.mail_bytes), Ordering::Relaxed);
         for (mail, worker) in self.effects.mail.iter_mut().zip(&self.shared.workers) {
             if !mail.is_empty() {
                 worker.send(Mail::Parcels(std::mem::take(mail)));
@@ -396,13 +425,13 @@ impl Worker {
     }
 
     fn resume_reading(&mut self) {
-        for (link, reads) in self.effects.reading.drain(..) {
+        for (link, reads) in std::mem::take(&mut self.effects.reading) {
             if reads {
                 // The client could not be heard while we did not listen.
                 if let Some(connection) = self.connections.by_slot_mut(link) {
                     connection.heard_at = self.now.tick;
                 }
-                self.readable.push_back(link);
+                self.read_later(link);
             }
         }
     }

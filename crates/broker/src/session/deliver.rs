@@ -73,12 +73,14 @@ impl Shard {
             self.deliver_live(view, None, at_once, identifiers, turn);
         }
         if !later.is_empty() {
-            self.wide.push_back(Wide {
+            let wide = Wide {
                 message: view.to_message(),
                 recipients: later.into(),
                 identifiers: identifiers.into(),
                 done: 0,
-            });
+            };
+            self.wide_bytes += wide.bytes();
+            self.wide.push_back(wide);
         }
     }
 
@@ -96,6 +98,8 @@ impl Shard {
             wide.done = end;
             if wide.done < wide.recipients.len() {
                 self.wide.push_front(wide);
+            } else {
+                self.wide_bytes -= wide.bytes();
             }
         }
     }

@@ -12,7 +12,7 @@ use super::{Arrival, FIRST_LISTENER, Worker};
 use crate::connection::{Connection, Stage};
 
 /// Connections accepted in one turn from one listener; the rest waits for the next turn.
-const ACCEPTED_PER_TURN: usize = 256;
+pub(super) const ACCEPTED_PER_TURN: usize = 256;
 
 /// Seconds without accepting after file descriptors ran out.
 const PAUSE_SECS: u32 = 1;
@@ -48,8 +48,7 @@ impl Worker {
                 }
             }
         }
-        // There may be more, and readiness will not tell of them again.
-        self.accept_paused_until = self.now.tick;
+        self.accepts_more = true;
     }
 
     /// A connection that another worker accepted, with what it read.
@@ -78,7 +77,7 @@ impl Worker {
         self.shared.sys.opened();
         self.set_timer(link);
         if has_bytes {
-            self.readable.push_back(link);
+            self.read_later(link);
         }
     }
 

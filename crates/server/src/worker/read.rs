@@ -23,11 +23,22 @@ const PUBLISH: u8 = 0x30;
 enum Used {
     /// Everything that makes whole packets.
     Whole,
+    /// Nothing more is read from anybody for now; what is left waits.
+    HeldBack,
     /// The connection is paused, closed or gone; what is left is kept only if it is paused.
     Stopped,
 }
 
 impl Worker {
+    /// Puts a connection on the list of those to be read, once.
+    pub(super) fn read_later(&mut self, link: LinkId) {
+        if let Some(connection) = self.connections.by_slot_mut(link)
+            && !std::mem::replace(&mut connection.is_queued, true)
+        {
+            self.readable.push_back(link);
+        }
+    }
+
     /// Reads from every connection that has something.
     pub(super) fn read_ready(&mut self) {
         if self.is_held_back() {
@@ -41,6 +52,7 @@ impl Worker {
 
     fn read(&mut self, link: LinkId) {
         let Some(connection) = self.connections.by_slot_mut(link) else { return };
+        connection.is_queued = false;
         if matches!(connection.stage, Stage::Closing | Stage::Draining) {
             return self.discard(link);
         }
@@ -63,7 +75,7 @@ impl Worker {
                 Err(_) => return self.lost(link),
             }
         }
-        self.readable.push_back(link);
+        self.read_later(link);
     }
 
     /// Packets among the bytes that waited while reading was paused, or that travelled here with the connection.
@@ -124,7 +136,7 @@ impl Worker {
     /// A short read means drained, unless the peer's end is still to be read.
     fn may_go_on(&self, link: LinkId, was_filled: bool, outcome: Used) -> bool {
         let has_end = self.connections.by_slot(link).is_some_and(|connection| connection.peer_ended);
-        (was_filled || has_end) && outcome != Used::Stopped
+        (was_filled || has_end) && outcome == Used::Whole
     }
 
     /// Keeps the bytes of a packet that is not whole yet.
@@ -149,7 +161,7 @@ impl Worker {
             connection.heard_at = tick;
         }
         connection.unread = Some(Box::new(rest));
-        if outcome != Used::Stopped && connection.packet_since == 0 && connection.stage == Stage::Live {
+        if outcome == Used::Whole && connection.packet_since == 0 && connection.stage == Stage::Live {
             connection.packet_since = tick.max(1);
             self.set_timer(link);
         }
@@ -194,6 +206,10 @@ impl Worker {
         let mut tables = TablesInTurn::new(&shared_tables);
         let mut used = 0;
         while !self.shard.is_paused(link) {
+            if self.is_held_back() {
+                self.read_later(link);
+                return (used, Used::HeldBack);
+            }
             let input = match decode::packet(&bytes[used..], &rules) {
                 Ok(Decoded::Packet(packet, len)) => {
                     used += len;
@@ -260,7 +276,7 @@ impl Worker {
                 Err(_) => return self.drop_connection(link),
             }
         }
-        self.readable.push_back(link);
+        self.read_later(link);
     }
 
     /// The network connection has ended.

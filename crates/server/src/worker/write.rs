@@ -49,10 +49,11 @@ impl Worker {
                 Err(_) => return self.write_failed(link),
             }
         }
+        let is_closing = connection.stage == Stage::Closing;
         if std::mem::take(&mut connection.is_unheard) {
-            self.readable.push_back(link);
+            self.read_later(link);
         }
-        if connection.stage == Stage::Closing {
+        if is_closing {
             self.end_our_side(link);
         }
     }
@@ -90,7 +91,7 @@ impl Worker {
             return self.drop_connection(link);
         }
         // The peer may have ended its side before.
-        self.readable.push_back(link);
+        self.read_later(link);
     }
 
     /// Forgets a connection; its socket closes.
