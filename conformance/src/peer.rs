@@ -429,11 +429,12 @@ impl Peer {
         Ok(message)
     }
 
-    /// All messages that come until it is quiet, hand-shakes completed.
-    pub(crate) fn take_all(&mut self) -> Check<Vec<Message>> {
+    /// So many messages, and all that come after them until it is quiet, hand-shakes completed.
+    pub(crate) fn take_all(&mut self, at_least: usize) -> Check<Vec<Message>> {
         let mut messages = Vec::new();
         loop {
-            match self.next_within(SILENCE)? {
+            let wait = if messages.len() < at_least { self.patience } else { SILENCE };
+            match self.next_within(wait)? {
                 Arrival::Publish(message) => {
                     self.acknowledge(&message)?;
                     messages.push(message);

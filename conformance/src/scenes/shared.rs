@@ -31,6 +31,7 @@ scenes! {
     both lonely_member_sees_order "G13" "4.6.0-6" "4.6.0-5";
     both slow_member_does_not_stall_the_group "G14" "" "3.3.4-9";
     both members_that_come_and_go_lose_nothing "G03 G04" "" "4.8.2-3";
+    both kept_member_joins_and_ends_under_a_stream "G03 G04" "" "4.8.2-3";
     both each_message_goes_to_one_member "" "" "4.8.2-3";
     both two_groups_each_get_a_copy "U5-50" "" "4.8.2-2";
     v5 identifiers_are_those_of_the_receiving_member "U5-28" "3.3.4-3";
@@ -64,7 +65,7 @@ fn group_without_online_members_keeps_messages(stage: &Stage<'_>) -> Check {
         publisher.deliver(&Message::new(stage.topic("a"), number.to_string()).qos(1 + number % 2))?;
     }
     let mut first = stage.login("two").keep().open_with_session(true)?;
-    let came = first.take_all()?;
+    let came = first.take_all(4)?;
     let numbers: BTreeSet<u64> = came.iter().map(Message::number).collect();
     same("messages kept for the group", &numbers, &(0..4).collect())?;
     same("copies", &came.len(), &4)?;
@@ -267,7 +268,8 @@ fn slow_member_does_not_stall_the_group(stage: &Stage<'_>) -> Check {
     while let Arrival::Publish(message) = slow.next_within(Duration::from_millis(100))? {
         seen.insert(message.number());
     }
-    seen.extend(quick.take_all()?.iter().map(Message::number));
+    let missing = (TOTAL as usize).saturating_sub(seen.len());
+    seen.extend(quick.take_all(missing)?.iter().map(Message::number));
     same("different messages in the group", &(seen.len() as u64), &TOTAL)
 }
 
@@ -297,14 +299,45 @@ fn members_that_come_and_go_lose_nothing(stage: &Stage<'_>) -> Check {
         }
         joined(publishing.join())?;
         stage.login("kept").open()?.disconnect();
-        while seen.len() < TOTAL as usize {
-            let more = numbers_for(&mut steady, Duration::from_secs(2))?;
-            let missing = || (0..TOTAL).filter(|number| !seen.contains(number)).take(20).collect::<Vec<_>>();
-            ensure(!more.is_empty(), "every message", format!("all but {:?}", missing()))?;
-            seen.extend(more);
-        }
-        Ok(())
+        the_rest_comes(&mut steady, seen, TOTAL)
     })
+}
+
+/// A kept member joins, takes nothing and ends, again and again under a stream: the steady member gets it all.
+fn kept_member_joins_and_ends_under_a_stream(stage: &Stage<'_>) -> Check {
+    const TOTAL: u64 = 3000;
+    let shared = stage.shared("g", "a");
+    let mut steady = stage.subscriber("steady", &shared, 1)?;
+    let mut publisher = stage.connect("pub")?;
+    std::thread::scope(|scope| {
+        let publishing = scope.spawn(|| {
+            let messages: Vec<Message> =
+                (0..TOTAL).map(|n| Message::new(stage.topic("a"), n.to_string())).collect();
+            publisher.deliver_all(&messages)
+        });
+        let mut seen = BTreeSet::new();
+        while !publishing.is_finished() {
+            let mut kept = stage.login("kept").keep().open()?;
+            kept.ask_to_subscribe(1, &[(&shared, options(1))], &[]);
+            seen.extend(numbers_for(&mut steady, Duration::from_millis(5))?);
+            stage.login("kept").open()?.disconnect();
+            drop(kept);
+        }
+        joined(publishing.join())?;
+        the_rest_comes(&mut steady, seen, TOTAL)
+    })
+}
+
+/// This member gets all numbers below `total` that nobody has acknowledged yet.
+fn the_rest_comes(member: &mut Peer, mut seen: BTreeSet<u64>, total: u64) -> Check {
+    while seen.len() < total as usize {
+        let more = numbers_for(member, Duration::from_secs(2))?;
+        let missing: Vec<u64> = (0..total).filter(|number| !seen.contains(number)).collect();
+        let came = format!("all but {}, among them {:?}", missing.len(), &missing[..missing.len().min(10)]);
+        ensure(!more.is_empty(), format!("{total} messages in the group"), came)?;
+        seen.extend(more);
+    }
+    Ok(())
 }
 
 /// What comes within this time, acknowledged.
@@ -326,10 +359,8 @@ fn each_message_goes_to_one_member(stage: &Stage<'_>) -> Check {
         members.push(stage.subscriber(name, &shared, 1)?);
     }
     publish_numbers(stage, 90)?;
-    let mut numbers = Vec::new();
-    for member in &mut members {
-        numbers.extend(member.take_all()?.iter().map(Message::number));
-    }
+    let mut numbers: Vec<u64> =
+        take_across(&mut members, 90)?.iter().map(|(_, came)| came.number()).collect();
     numbers.sort_unstable();
     same("messages over all members", &numbers, &(0..90).collect())
 }
@@ -350,17 +381,30 @@ fn identifiers_are_those_of_the_receiving_member(stage: &Stage<'_>) -> Check {
     for (name, identifier) in [("one", 1), ("two", 2)] {
         let mut member = stage.connect(name)?;
         member.subscribe_one(&shared, options(1), &[Property::SubscriptionIdentifier(identifier)])?;
-        members.push((member, identifier));
+        members.push(member);
     }
     publish_numbers(stage, 20)?;
-    let mut count = 0;
-    for (member, identifier) in &mut members {
-        for message in member.take_all()? {
-            same("subscription identifiers", &message.identifiers(), &vec![*identifier])?;
-            count += 1;
+    let came = take_across(&mut members, 20)?;
+    same("messages over all members", &came.len(), &20)?;
+    came.iter().try_for_each(|(member, message)| {
+        same("subscription identifiers", &message.identifiers(), &vec![*member as u32 + 1])
+    })
+}
+
+/// So many messages over all members, and any that come too much, each with the number of its receiver.
+fn take_across(members: &mut [Peer], total: usize) -> Check<Vec<(usize, Message)>> {
+    let mut came = Vec::new();
+    let start = Instant::now();
+    while came.len() < total && start.elapsed() < Duration::from_secs(10) {
+        for (number, member) in members.iter_mut().enumerate() {
+            while let Arrival::Publish(message) = member.next_within(Duration::from_millis(5))? {
+                member.acknowledge(&message)?;
+                came.push((number, message));
+            }
         }
     }
-    same("messages over all members", &count, &20)
+    members.iter_mut().try_for_each(Peer::quiet)?;
+    Ok(came)
 }
 
 /// The last member unsubscribes while messages wait for the group: whoever joins later gets none of them.

@@ -1,5 +1,7 @@
 //! Subscriptions: matching, overlap, options, identifiers, replacing and ending. Hard cases F.
 
+use std::time::Duration;
+
 use longwire_proto::packet::{RetainHandling, SubscribeOptions};
 use longwire_proto::property::Property;
 
@@ -41,6 +43,8 @@ scenes! {
     both unsubscribing_several_filters_at_once "" "3.10.4-6 3.10.4-2" "3.10.4-6 3.11.3-1 3.11.3-2";
     both unsubscribe_lets_begun_deliveries_finish "" "3.10.4-3" "3.10.4-3";
     both resubscribing_under_load_loses_nothing "" "3.8.4-3" "3.8.4-4";
+    both changing_a_kept_subscription_under_load_loses_nothing "" "3.8.4-3 3.8.4-4" "3.8.4-4 3.8.4-3";
+    both second_filter_under_load_changes_no_delivery "F01 F14" "3.3.5-1 3.8.4-3" "3.3.4-2 3.8.4-4";
     v5 identifier_range_is_whole "U5-26" "3.3.4-3";
     v5 application_properties_travel_unchanged "" "3.3.2-4 3.3.2-15 3.3.2-16 3.3.2-17 3.3.2-18 3.3.2-20";
     both qos_0_deliveries_have_no_id "" "2.3.1-5" "2.2.1-2";
@@ -209,7 +213,7 @@ fn one_malformed_filter_refuses_all(stage: &Stage<'_>) -> Check {
         subscriber.raw(&format!("SUBSCRIBE to a good filter and {bad:?}"), &bytes);
         subscriber.expect_close(0x81, &[0x82, 0x8F])?;
         publisher.deliver(&Message::new(&topic, "x").qos(1))?;
-        kept.open_with_session(true)?.quiet_for(std::time::Duration::from_millis(50))?;
+        kept.open_with_session(true)?.quiet_for(Duration::from_millis(50))?;
         stage.login("sub").open()?.disconnect();
     }
     Ok(())
@@ -223,7 +227,7 @@ fn same_filter_twice_in_one_subscribe(stage: &Stage<'_>) -> Check {
     let mut subscriber = stage.connect("sub")?;
     let grants = subscriber.subscribe_to(&[(&topic, options(2)), (&topic, options(1))], &[])?;
     same("SUBACK codes", &grants.codes, &vec![2, 1])?;
-    let replayed = subscriber.take_all()?.len();
+    let replayed = subscriber.take_all(2)?.len();
     ensure(replayed == 2, "two retained copies, one per filter", replayed)?;
     publisher.deliver(&Message::new(&topic, "live").qos(2))?;
     same("QoS", &subscriber.take_of("live")?.qos, &1)?;
@@ -428,7 +432,7 @@ fn shared_and_plain_subscription_of_one_client(stage: &Stage<'_>) -> Check {
     subscribe_as(&mut subscriber, &stage.topic("a"), options(1), 1)?;
     subscribe_as(&mut subscriber, &stage.shared("g", "a"), options(1), 2)?;
     stage.connect("pub")?.deliver(&Message::new(stage.topic("a"), "x").qos(1))?;
-    let came = subscriber.take_all()?;
+    let came = subscriber.take_all(1)?;
     ensure(matches!(came.len(), 1 | 2), "one or two copies", came.len())?;
     let mut identifiers: Vec<u32> = came.iter().flat_map(Message::identifiers).collect();
     identifiers.sort_unstable();
@@ -549,6 +553,73 @@ fn resubscribing_under_load_loses_nothing(stage: &Stage<'_>) -> Check {
     })
 }
 
+/// A kept session changes its filter between QoS 0, 1 and 2 under a stream: each message comes once.
+fn changing_a_kept_subscription_under_load_loses_nothing(stage: &Stage<'_>) -> Check {
+    let topic = stage.topic("a");
+    let mut subscriber = stage.login("sub").keep().open()?;
+    subscriber.subscribe(&topic, 1)?;
+    under_a_stream(stage, &topic, subscriber, |subscriber, round| {
+        subscriber.subscribe(&topic, [0, 1, 2, 1][round % 4])
+    })
+}
+
+/// A kept session adds and removes a second matching filter under a stream: each message comes once.
+fn second_filter_under_load_changes_no_delivery(stage: &Stage<'_>) -> Check {
+    let topic = stage.topic("a");
+    let wide = stage.topic("#");
+    let mut subscriber = stage.login("sub").keep().open()?;
+    subscriber.subscribe(&topic, 1)?;
+    under_a_stream(stage, &topic, subscriber, |subscriber, round| {
+        if round % 2 == 0 { subscriber.subscribe(&wide, 2) } else { subscriber.unsubscribe(&wide) }
+    })
+}
+
+/// 2,000 numbered QoS 1 messages arrive at this subscriber once each, while `change` happens again and again.
+fn under_a_stream(
+    stage: &Stage<'_>,
+    topic: &str,
+    mut subscriber: Peer,
+    change: impl Fn(&mut Peer, usize) -> Check,
+) -> Check {
+    const TOTAL: u64 = 2000;
+    let mut publisher = stage.connect("pub")?;
+    std::thread::scope(|scope| {
+        let publishing = scope.spawn(|| {
+            let messages: Vec<Message> = (0..TOTAL).map(|n| Message::new(topic, n.to_string())).collect();
+            publisher.deliver_all(&messages)
+        });
+        let mut seen = Vec::new();
+        for round in 0.. {
+            if publishing.is_finished() {
+                break;
+            }
+            change(&mut subscriber, round)?;
+            for _ in 0..10 {
+                let Arrival::Publish(message) = subscriber.next_within(Duration::from_millis(1))? else { break };
+                subscriber.acknowledge(&message)?;
+                seen.push(message.number());
+            }
+        }
+        joined(publishing.join())?;
+        let missing = (TOTAL as usize).saturating_sub(seen.len());
+        while seen.len() < TOTAL as usize {
+            match subscriber.next_within(Duration::from_secs(3))? {
+                Arrival::Publish(message) => {
+                    subscriber.acknowledge(&message)?;
+                    seen.push(message.number());
+                }
+                _ => break,
+            }
+        }
+        seen.sort_unstable();
+        let gaps: Vec<u64> = (0..TOTAL).filter(|number| seen.binary_search(number).is_err()).collect();
+        let came = format!("all but {} ({:?}…), {missing} late", gaps.len(), &gaps[..gaps.len().min(10)]);
+        ensure(gaps.is_empty(), format!("{TOTAL} messages"), came)?;
+        same("messages in all", &(seen.len() as u64), &TOTAL)?;
+        subscriber.quiet()
+    })
+}
+
 /// Identifiers 1, 127, 128 and 268,435,455 come back as they were given.
 fn identifier_range_is_whole(stage: &Stage<'_>) -> Check {
     let mut publisher = stage.connect("pub")?;
@@ -613,10 +684,10 @@ fn message_reaches_every_subscriber(stage: &Stage<'_>) -> Check {
     stage.connect("pub")?.deliver(&Message::new(stage.topic("a/b"), "x").qos(1))?;
     for (number, peer) in online.iter_mut().enumerate() {
         peer.take_of("x")?;
-        peer.quiet_for(std::time::Duration::from_millis(20))?;
+        peer.quiet_for(Duration::from_millis(20))?;
         let mut offline = stage.login(&format!("off{number}")).keep().open_with_session(true)?;
         offline.take_of("x")?;
-        offline.quiet_for(std::time::Duration::from_millis(20))?;
+        offline.quiet_for(Duration::from_millis(20))?;
     }
     Ok(())
 }
