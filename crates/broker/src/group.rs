@@ -87,7 +87,7 @@ impl Group {
     }
 
     fn push(&mut self, lent: Lent, is_returned: bool) {
-        self.queue_bytes += lent.message.len();
+        self.queue_bytes += lent.bytes();
         if is_returned {
             self.queue.push_front(lent);
         } else {
@@ -97,7 +97,7 @@ impl Group {
 
     fn pop(&mut self) -> Option<Lent> {
         let lent = self.queue.pop_front()?;
-        self.queue_bytes -= lent.message.len();
+        self.queue_bytes -= lent.bytes();
         Some(lent)
     }
 
@@ -112,7 +112,7 @@ impl Shard {
         let group_ref = lent.group;
         let Some(group) = self.groups.get_mut(&group_ref) else { return };
         let view = lent.message.view();
-        if group.queue_bytes + lent.message.len() > self.limits.queue_bytes_max {
+        if group.queue_bytes + lent.bytes() > self.limits.queue_bytes_max {
             self.counters.publishes_dropped += 1;
             turn.effects.events.push(Event::Dropped {
                 client: "".into(),

@@ -60,6 +60,8 @@ pub(crate) struct Link {
 #[derive(Debug, Default)]
 pub(crate) struct LinkExtra {
     owed: VecDeque<Owed>,
+    /// Bytes of what is owed.
+    owed_bytes: usize,
     /// QoS 1 and 2 PUBLISH packets among what is owed.
     pub(crate) unanswered: u16,
     /// QoS 1 ones among them.
@@ -106,6 +108,14 @@ pub(crate) enum Afterwards {
 }
 
 impl Answer {
+    /// Bytes of the packet; acknowledgements are counted by their common length.
+    fn len(&self) -> usize {
+        match self {
+            Answer::Received(..) | Answer::Ack(..) => 4,
+            Answer::Bytes(bytes) | Answer::ConnAck(bytes) | Answer::SubAck(bytes, _) => bytes.len(),
+        }
+    }
+
     /// The kind of packet if it answers a PUBLISH.
     fn received(&self) -> Option<AckKind> {
         match self {
@@ -192,6 +202,11 @@ impl Link {
     /// True if answers wait, so that a new one has to queue behind them `[MQTT-4.6.0-2]`.
     pub(crate) fn owes(&self) -> bool {
         self.extra().is_some_and(|extra| !extra.owed.is_empty())
+    }
+
+    /// Bytes that wait for its socket, those it is owed included.
+    fn waiting_bytes(&self) -> usize {
+        self.outbox.len() + self.extra().map_or(0, |extra| extra.owed_bytes)
     }
 
     fn has_aliases_out(&self) -> bool {
@@ -288,7 +303,7 @@ impl Links {
 
     /// True if the link's socket keeps up.
     pub(crate) fn has_room(&self, id: LinkId) -> bool {
-        self.at(id).is_some_and(|link| link.outbox.len() < self.outbox_bytes_max)
+        self.at(id).is_some_and(|link| link.waiting_bytes() < self.outbox_bytes_max)
     }
 
     /// What the link's socket has to take.
@@ -355,6 +370,7 @@ impl Links {
         }
         let received = answer.received();
         let extra = link.extra_mut();
+        extra.owed_bytes += answer.len();
         extra.owed.push_back(Owed { ticket: ticket.unwrap_or(0), answer });
         if let Some(kind) = received {
             extra.unanswered += 1;
@@ -374,6 +390,7 @@ impl Links {
                 break;
             }
             let Some(owed) = extra.owed.pop_front() else { break };
+            extra.owed_bytes -= owed.answer.len();
             if let Some(kind) = owed.answer.received() {
                 extra.unanswered -= 1;
                 extra.unanswered_qos1 -= u16::from(kind == AckKind::PubAck);

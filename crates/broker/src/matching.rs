@@ -98,7 +98,7 @@ impl Matcher {
                 is_kept |= candidate.durable;
                 if candidate.identifier != 0 {
                     self.identifiers.push(candidate.identifier);
-                    recipient.identifiers.1 += 1;
+                    recipient.identifiers.1 = recipient.identifiers.1.saturating_add(1);
                 }
             }
             let list = if is_kept { &mut self.kept } else { &mut self.live };

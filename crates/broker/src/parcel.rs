@@ -137,6 +137,13 @@ pub struct Lent {
     pub position: Option<Position>,
 }
 
+impl Lent {
+    /// Bytes it takes where it waits.
+    pub(crate) fn bytes(&self) -> usize {
+        size_of::<Lent>() + size_of::<Message>() + self.message.len()
+    }
+}
+
 /// Word between a shared group and a member's shard.
 #[allow(missing_docs)] // The fields are the nouns of each sentence.
 #[derive(Debug)]

@@ -111,6 +111,13 @@ pub(crate) struct Queued {
     pub(crate) identifiers: SmallVec<[u32; 2]>,
 }
 
+impl Queued {
+    /// Bytes it takes, with what a message takes beside its content: many small ones count too.
+    fn bytes(&self) -> usize {
+        size_of::<Queued>() + size_of::<Message>() + self.message.len()
+    }
+}
+
 impl Session {
     pub(crate) fn new(client_id: &str, durable: bool, expiry_secs: u32) -> Self {
         Session {
@@ -171,13 +178,13 @@ impl SessionExtra {
     }
 
     pub(crate) fn enqueue(&mut self, queued: Queued) {
-        self.queue_bytes += queued.message.len();
+        self.queue_bytes += queued.bytes();
         self.queue.push_back(queued);
     }
 
     pub(crate) fn dequeue(&mut self) -> Option<Queued> {
         let queued = self.queue.pop_front()?;
-        self.queue_bytes -= queued.message.len();
+        self.queue_bytes -= queued.bytes();
         if self.queue.is_empty() && self.queue.capacity() > 64 {
             self.queue = VecDeque::new();
         }

@@ -55,6 +55,8 @@ pub struct Shard {
     pub(crate) wide_bytes: usize,
     /// Sessions whose retained messages took too long for one turn.
     pub(crate) unfinished: Vec<SessionRef>,
+    /// Links whose sessions reached `queue_bytes_max` while something else was under way; the input ends with them.
+    pub(crate) overfull: Vec<LinkId>,
     /// The journal takes no more messages.
     pub(crate) journal_full: bool,
     pub(crate) matcher: Matcher,
@@ -167,6 +169,7 @@ impl Shard {
             wide: VecDeque::new(),
             wide_bytes: 0,
             unfinished: Vec::new(),
+            overfull: Vec::new(),
             journal_full: false,
             matcher: Matcher::default(),
             scratch: PropertiesBuf::new(),
@@ -208,6 +211,11 @@ impl Shard {
             Input::Sys { values } => self.publish_sys(values, turn),
             Input::Prepare => self.prepare_to_stop(turn),
             Input::Stop => self.stop(turn),
+        }
+        while let Some(link) = self.overfull.pop() {
+            let why =
+                Why::Bound("the client does not acknowledge: queue_bytes_max of unsent messages is reached");
+            self.close_link(link, Some(ReasonCode::QuotaExceeded), why, turn);
         }
     }
 

@@ -303,19 +303,24 @@ impl Shard {
         self.pump(slot, turn);
     }
 
-    /// Tells these groups of the session that it is here and how much room it has.
-    pub(crate) fn open_memberships(&self, slot: u32, groups: &[GroupRef], turn: &mut Turn<'_, '_>) {
+    /// Tells these groups of the session that it is here and how much room it has. If it has none, they hear again.
+    pub(crate) fn open_memberships(&mut self, slot: u32, groups: &[GroupRef], turn: &mut Turn<'_, '_>) {
         if groups.is_empty() {
             return;
         }
         let address = self.address(slot);
-        let Some(session) = self.sessions.by_slot(slot) else { return };
+        let Some(session) = self.sessions.by_slot_mut(slot) else { return };
         let Some(link) = session.link().and_then(|link| self.links.at(link)) else { return };
         let packet_size_max = u32::try_from(link.packet_size_max()).unwrap_or(u32::MAX);
-        let Some(extra) = session.extra() else { return };
+        let quota = session.quota;
+        let Some(extra) = session.extra_if() else { return };
         let is_lent = |stage: &Stage<&Held>| matches!(stage, Stage::Publish(Held::Lent { .. }));
         let lent = extra.outgoing.iter().filter(|(_, stage)| is_lent(stage)).count();
-        let credits = session.quota.saturating_sub(lent as u16).min(super::GROUP_CREDITS_MAX);
+        let credits = quota.saturating_sub(lent as u16).min(super::GROUP_CREDITS_MAX);
+        if credits == 0 {
+            // All it holds may be of other groups, which alone hear when it is finished.
+            extra.starved.extend(groups);
+        }
         for &group in groups {
             post_to_group(GroupMail::Open { group, member: address, credits, packet_size_max }, turn);
         }

@@ -181,9 +181,8 @@ impl Shard {
             self.mark_slow(link_id, turn);
         }
         if is_over {
-            let why =
-                Why::Bound("the client does not acknowledge: queue_bytes_max of unsent messages is reached");
-            self.close_link(link_id, Some(ReasonCode::QuotaExceeded), why, turn);
+            // Not now: this may be in the middle of what its own client publishes.
+            self.overfull.push(link_id);
         }
     }
 
@@ -203,6 +202,10 @@ impl Shard {
         let Some(link) = self.links.at_mut(link_id) else { return };
         if !link.slow && link.state == LinkState::Open {
             link.slow = true;
+            if link.outbox.len() < self.limits.outbox_bytes_max {
+                // The journal is what it waits for.
+                return;
+            }
             let client = self.client_id(link_id).unwrap_or_default().into();
             turn.effects.events.push(Event::Slow { link: link_id, client });
         }
@@ -258,18 +261,32 @@ impl Shard {
         }
         if !is_ready || log.behind || log.reading {
             log.behind = true;
-            return;
+            return self.hold_back(address.slot, turn);
         }
         self.send_kept(address, copy, turn);
+    }
+
+    /// A delivery was held back. If that is for want of room at its socket, it goes on when the socket has drained.
+    fn hold_back(&mut self, slot: u32, turn: &mut Turn<'_, '_>) {
+        if let Some(link_id) = self.sessions.by_slot(slot).and_then(Session::link)
+            && !self.links.has_room(link_id)
+        {
+            self.mark_slow(link_id, turn);
+        }
+    }
+
+    /// True if the session is connected and has its CONNACK.
+    fn is_open(&self, slot: u32) -> bool {
+        let link = self.sessions.by_slot(slot).and_then(Session::link).and_then(|link| self.links.at(link));
+        link.is_some_and(|link| link.state == LinkState::Open)
     }
 
     /// True if the session is connected and nothing older waits for its window or its socket.
     pub(super) fn is_ready(&self, slot: u32) -> bool {
         let Some(session) = self.sessions.by_slot(slot) else { return false };
-        let Some(link_id) = session.link() else { return false };
-        let is_open = self.links.at(link_id).is_some_and(|link| link.state == LinkState::Open);
-        let Some(extra) = session.extra() else { return is_open && self.links.has_room(link_id) };
-        is_open && extra.resends.is_empty() && extra.outgoing.room() > 0 && self.links.has_room(link_id)
+        self.is_open(slot)
+            && session.link().is_some_and(|link_id| self.links.has_room(link_id))
+            && session.extra().is_none_or(|extra| extra.resends.is_empty() && extra.outgoing.room() > 0)
     }
 
     /// Sends a kept message; the session is ready for it. Afterwards it has read up to it.
@@ -357,18 +374,19 @@ impl Shard {
         terms: &MemberTerms,
         turn: &mut Turn<'_, '_>,
     ) {
-        let is_ready = self.is_ready(member.slot);
+        let (is_open, is_ready) = (self.is_open(member.slot), self.is_ready(member.slot));
         let Some(session) = self.sessions.at_mut(member.slot, member.generation) else {
             return post_to_group(GroupMail::Returned { member, lent, full: true }, turn);
         };
         let view = lent.message.view();
         let qos = view.qos.min(terms.qos);
-        let Some(link_id) = session.link().filter(|_| is_ready || qos == QoS::AtMostOnce) else {
+        let Some(link_id) = session.link().filter(|_| is_ready || (is_open && qos == QoS::AtMostOnce)) else {
             if let Some(extra) =
                 session.extra_if().filter(|extra| extra.memberships.contains_key(&lent.group))
             {
                 extra.starved.insert(lent.group);
             }
+            self.hold_back(member.slot, turn);
             return post_to_group(GroupMail::Returned { member, lent, full: true }, turn);
         };
         let retain = view.retain && terms.retain_as_published;
