@@ -31,11 +31,23 @@ pub(super) fn describe() -> Vec<(&'static str, String)> {
         ("processor", format!("{} x {}", count, field("/proc/cpuinfo", "model name"))),
         ("memory", format!("{} MiB", memory / 1024)),
         ("system", format!("Linux {release}, {}", field("/etc/os-release", "PRETTY_NAME").trim_matches('"'))),
-        ("load average before", read_word("/proc/loadavg")),
+        ("load average before", load_average()),
         ("compiler", first_line("rustc", &["--version"])),
         ("longwire", first_line("git", &["describe", "--always", "--dirty", "--abbrev=10"])),
         ("mosquitto", mosquitto_version()),
     ]
+}
+
+/// How many threads wanted a processor in the minute before, which should be none.
+fn load_average() -> String {
+    let average = read_word("/proc/loadavg");
+    let is_busy = average.parse().is_ok_and(|average: f64| average > 1.0);
+    average
+        + if is_busy {
+            ": the machine had other work, so that figures vary more than they should"
+        } else {
+            ""
+        }
 }
 
 fn mosquitto_version() -> String {
