@@ -562,6 +562,7 @@ fn flaky_clients_see_each_message_once(stage: &Stage<'_>) -> Check {
             subscriber.expect_pubrel(came.id)?;
         }
         subscriber.pubcomp(came.id);
+        subscriber.ping()?;
     }
     subscriber.quiet()
 }

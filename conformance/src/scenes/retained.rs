@@ -1,6 +1,6 @@
 //! Retained messages: stored, replaced, cleared, replayed. Hard cases E.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use longwire_proto::Version;
@@ -25,6 +25,7 @@ scenes! {
     both qos_0_replaces_qos_1 "E08" "3.3.1-7" "3.3.1-5";
     both racing_set_and_clear_end_alike_for_all "E09" "3.3.1-5 3.3.1-10" "3.3.1-5 3.3.1-6";
     both set_during_subscribe_is_seen "E10" "3.3.1-6" "3.3.1-9";
+    both live_updates_never_fall_behind_the_replay "E09 E10" "3.3.1-6 4.6.0-6" "3.3.1-9 4.6.0-5";
     both wildcards_at_the_front_hide_system_topics "E11 F15" "4.7.2-1" "4.7.2-1" alone;
     both parent_level_is_replayed "E11" "4.7.1-2" "4.7.1-1";
     both hundred_thousand_are_replayed_to_a_slow_reader "E12" "3.3.1-6" "3.3.1-9" alone;
@@ -202,6 +203,36 @@ fn set_during_subscribe_is_seen(stage: &Stage<'_>) -> Check {
             same("topic of a second copy", &again.topic, &topic)?;
             subscriber.acknowledge(&again)?;
         }
+    }
+    Ok(())
+}
+
+/// 400 retained topics are updated while they are replayed to a slow window: no topic shows an old value last.
+fn live_updates_never_fall_behind_the_replay(stage: &Stage<'_>) -> Check {
+    const TOPICS: u64 = 400;
+    let values = |round: u64| -> Vec<Message> {
+        (0..TOPICS).map(|n| Message::new(stage.topic(&format!("{n}")), round.to_string()).retain()).collect()
+    };
+    let mut publisher = stage.connect("pub")?;
+    publisher.deliver_all(&values(0))?;
+    for login in [stage.login("clean"), stage.login("kept").keep()] {
+        let mut subscriber = login.receive_maximum(5).open()?;
+        publisher.deliver_all(&values(1))?;
+        std::thread::scope(|scope| {
+            let publishing = scope.spawn(|| {
+                std::thread::sleep(Duration::from_millis(3));
+                publisher.deliver_all(&values(2))
+            });
+            subscriber.subscribe(&stage.topic("+"), 1)?;
+            let mut last: BTreeMap<String, u64> = BTreeMap::new();
+            while last.len() < TOPICS as usize || last.values().any(|&value| value < 2) {
+                let message = subscriber.take()?;
+                let value = message.number();
+                let before = last.insert(message.topic.clone(), value).unwrap_or(0);
+                ensure(value >= before, format!("value {before} or newer"), &message)?;
+            }
+            joined(publishing.join())
+        })?;
     }
     Ok(())
 }

@@ -35,6 +35,8 @@ scenes! {
     v5 assigned_ids_are_all_different "C17" "3.2.2-16 3.1.3-6";
     v311 clients_with_empty_ids_live_side_by_side "C17" "3.1.3-6";
     both stream_across_reconnects_arrives_exactly_once "C18" "3.1.2-5 4.3.3-1" "3.1.2-5 4.3.3-3";
+    v5 backlog_is_delivered_though_the_session_now_ends "C02 U5-47" "3.1.2-5 4.1.0-2";
+    both takeover_hands_the_backlog_on "C09" "3.1.4-2 3.1.2-4" "3.1.4-3 3.1.2-5";
     both persistent_then_clean_then_persistent "C22" "3.1.2-6" "3.1.2-4";
     both offline_session_gets_what_was_published "" "3.1.2-4 3.1.2-5 3.2.0-1 4.5.0-1" "3.1.2-5 3.2.0-1 4.5.0-1";
     both sessions_of_different_ids_never_mix "" "3.1.3-2" "3.1.3-2";
@@ -342,6 +344,48 @@ fn stream_across_reconnects_arrives_exactly_once(stage: &Stage<'_>) -> Check {
         subscriber.quiet()?;
         joined(publishing.join())
     })
+}
+
+/// A kept session with a backlog returns with expiry 0: it gets the backlog and live messages in order, then ends.
+fn backlog_is_delivered_though_the_session_now_ends(stage: &Stage<'_>) -> Check {
+    let topic = stage.topic("a");
+    let mut device = stage.login("dev").keep().open()?;
+    device.subscribe(&topic, 1)?;
+    device.cut();
+    let mut publisher = stage.connect("pub")?;
+    for number in 0..10 {
+        publisher.deliver(&Message::new(&topic, number.to_string()).qos(1))?;
+    }
+    let short = stage.login("dev").clean(false).receive_maximum(2);
+    let mut device = short.open_with_session(true)?;
+    for number in 10..20 {
+        publisher.deliver(&Message::new(&topic, number.to_string()).qos(1))?;
+    }
+    for number in 0..20_u64 {
+        same("number of the delivery", &device.take()?.number(), &number)?;
+    }
+    device.cut();
+    short.open_with_session(false)?.quiet()
+}
+
+/// Ten connections in a row take one session over, each after ten messages: one sequence without gap.
+fn takeover_hands_the_backlog_on(stage: &Stage<'_>) -> Check {
+    let topic = stage.topic("a");
+    let kept = stage.login("dev").keep().receive_maximum(7);
+    let mut device = kept.open()?;
+    device.subscribe(&topic, 2)?;
+    let mut publisher = stage.connect("pub")?;
+    let messages: Vec<Message> = (0..100).map(|n| Message::new(&topic, n.to_string())).collect();
+    publisher.deliver_all(&messages)?;
+    for number in 0..100_u64 {
+        if number % 10 == 9 {
+            // What was acknowledged has arrived before the next connection does.
+            device.ping()?;
+            device = kept.open_with_session(true)?;
+        }
+        same("number of the delivery", &device.take()?.number(), &number)?;
+    }
+    device.quiet()
 }
 
 /// The subscription of a session that a clean one ended neither returns nor blocks a new one.

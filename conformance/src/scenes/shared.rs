@@ -32,6 +32,8 @@ scenes! {
     both slow_member_does_not_stall_the_group "G14" "" "3.3.4-9";
     both members_that_come_and_go_lose_nothing "G03 G04" "" "4.8.2-3";
     both kept_member_joins_and_ends_under_a_stream "G03 G04" "" "4.8.2-3";
+    v5 waiting_messages_survive_the_end_of_a_kept_member "G03 G04" "4.8.2-3";
+    v5 waiting_messages_survive_the_arrival_of_a_kept_member "G03 G04" "4.8.2-3";
     both each_message_goes_to_one_member "" "" "4.8.2-3";
     both two_groups_each_get_a_copy "U5-50" "" "4.8.2-2";
     v5 identifiers_are_those_of_the_receiving_member "U5-28" "3.3.4-3";
@@ -326,6 +328,44 @@ fn kept_member_joins_and_ends_under_a_stream(stage: &Stage<'_>) -> Check {
         joined(publishing.join())?;
         the_rest_comes(&mut steady, seen, TOTAL)
     })
+}
+
+/// Four messages wait for a group because its connected member is full; its kept member ends; they still come.
+fn waiting_messages_survive_the_end_of_a_kept_member(stage: &Stage<'_>) -> Check {
+    let shared = stage.shared("g", "a");
+    let mut away = stage.login("away").keep().open()?;
+    away.subscribe(&shared, 1)?;
+    away.cut();
+    let (mut full, first) = full_member(stage, &shared)?;
+    stage.login("away").open_with_session(false)?.disconnect();
+    stage.sleep_ms(100);
+    full.acknowledge(&first)?;
+    for number in 1..5_u64 {
+        same("number of the delivery", &full.take()?.number(), &number)?;
+    }
+    full.quiet()
+}
+
+/// Four messages wait for a group because its only member is full; a kept member joins; they come to either.
+fn waiting_messages_survive_the_arrival_of_a_kept_member(stage: &Stage<'_>) -> Check {
+    let shared = stage.shared("g", "a");
+    let (full, first) = full_member(stage, &shared)?;
+    let mut kept = stage.login("kept").keep().open()?;
+    kept.subscribe(&shared, 1)?;
+    let mut members = [full, kept];
+    members[0].acknowledge(&first)?;
+    let mut numbers: Vec<u64> = take_across(&mut members, 4)?.iter().map(|(_, came)| came.number()).collect();
+    numbers.sort_unstable();
+    same("messages over both members", &numbers, &(1..5).collect())
+}
+
+/// A clean member with room for one, which it holds, and four messages behind it.
+fn full_member(stage: &Stage<'_>, shared: &str) -> Check<(Peer, Message)> {
+    let mut full = stage.login("full").receive_maximum(1).open()?;
+    full.subscribe(shared, 1)?;
+    publish_numbers(stage, 5)?;
+    let first = full.message_of("0")?;
+    Ok((full, first))
 }
 
 /// This member gets all numbers below `total` that nobody has acknowledged yet.

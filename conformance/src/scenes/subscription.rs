@@ -44,6 +44,8 @@ scenes! {
     both unsubscribe_lets_begun_deliveries_finish "" "3.10.4-3" "3.10.4-3";
     both resubscribing_under_load_loses_nothing "" "3.8.4-3" "3.8.4-4";
     both changing_a_kept_subscription_under_load_loses_nothing "" "3.8.4-3 3.8.4-4" "3.8.4-4 3.8.4-3";
+    v5 waiting_messages_survive_a_change_to_qos_0 "F05" "3.8.4-4";
+    v5 waiting_messages_survive_the_loss_of_one_filter "F14" "3.10.4-3 3.8.4-8";
     both second_filter_under_load_changes_no_delivery "F01 F14" "3.3.5-1 3.8.4-3" "3.3.4-2 3.8.4-4";
     v5 identifier_range_is_whole "U5-26" "3.3.4-3";
     v5 application_properties_travel_unchanged "" "3.3.2-4 3.3.2-15 3.3.2-16 3.3.2-17 3.3.2-18 3.3.2-20";
@@ -563,6 +565,46 @@ fn changing_a_kept_subscription_under_load_loses_nothing(stage: &Stage<'_>) -> C
     })
 }
 
+/// Four messages wait behind a full window; the subscription becomes QoS 0; they still come, each once.
+fn waiting_messages_survive_a_change_to_qos_0(stage: &Stage<'_>) -> Check {
+    let topic = stage.topic("a");
+    let mut subscriber = stage.login("sub").keep().receive_maximum(1).open()?;
+    subscriber.subscribe(&topic, 1)?;
+    let mut publisher = stage.connect("pub")?;
+    for number in 0..5 {
+        publisher.deliver(&Message::new(&topic, number.to_string()).qos(1))?;
+    }
+    let first = subscriber.message_of("0")?;
+    subscriber.subscribe(&topic, 0)?;
+    publisher.deliver(&Message::new(&topic, "5").qos(1))?;
+    subscriber.acknowledge(&first)?;
+    let mut came: Vec<u64> = subscriber.take_all(5)?.iter().map(Message::number).collect();
+    came.sort_unstable();
+    same("the messages behind the first,", &came, &vec![1, 2, 3, 4, 5])
+}
+
+/// Four messages wait that two filters match; one filter goes; they still come by the other, at its QoS.
+fn waiting_messages_survive_the_loss_of_one_filter(stage: &Stage<'_>) -> Check {
+    let (wide, exact) = (stage.topic("a/#"), stage.topic("a/b"));
+    for (gone, qos) in [(&wide, 1), (&exact, 2)] {
+        let mut subscriber = stage.login("sub").keep().clean(true).receive_maximum(1).open()?;
+        subscriber.subscribe(&wide, 2)?;
+        subscriber.subscribe(&exact, 1)?;
+        let mut publisher = stage.connect("pub")?;
+        for number in 0..5 {
+            publisher.deliver(&Message::new(&exact, number.to_string()).qos(2))?;
+        }
+        let first = subscriber.message_of("0")?;
+        subscriber.unsubscribe(gone)?;
+        subscriber.acknowledge(&first)?;
+        for number in 1..5 {
+            same("QoS", &subscriber.take_of(number.to_string())?.qos, &qos)?;
+        }
+        subscriber.quiet()?;
+    }
+    Ok(())
+}
+
 /// A kept session adds and removes a second matching filter under a stream: each message comes once.
 fn second_filter_under_load_changes_no_delivery(stage: &Stage<'_>) -> Check {
     let topic = stage.topic("a");
@@ -595,7 +637,9 @@ fn under_a_stream(
             }
             change(&mut subscriber, round)?;
             for _ in 0..10 {
-                let Arrival::Publish(message) = subscriber.next_within(Duration::from_millis(1))? else { break };
+                let Arrival::Publish(message) = subscriber.next_within(Duration::from_millis(1))? else {
+                    break;
+                };
                 subscriber.acknowledge(&message)?;
                 seen.push(message.number());
             }
