@@ -12,7 +12,7 @@ use crate::address::{GroupRef, SessionRef};
 use crate::event::Event;
 use crate::limits::PAGE_MESSAGES;
 use crate::parcel::{Ask, GroupMail, Lent, MemberTerms, Page, Parcel};
-use crate::record::Position;
+use crate::record::{Position, Record};
 use crate::routes::Receiver;
 use crate::session::GROUP_CREDITS_MAX;
 use crate::shard::{Shard, Turn};
@@ -67,6 +67,14 @@ impl GroupMail {
 /// other in circles.
 pub(crate) fn post_to_group(mail: GroupMail, turn: &mut Turn<'_, '_>) {
     turn.effects.post(mail.addressee(), Parcel::Group(mail));
+}
+
+/// A session is a member no longer. With the last one ends a group's place in the log.
+pub(crate) fn leave_group(group: GroupRef, member: SessionRef, turn: &mut Turn<'_, '_>) {
+    if turn.tables.routes_mut().leave(group) {
+        turn.effects.keeps.push((0, Record::GroupEnded { group }));
+    }
+    post_to_group(GroupMail::Leave { group, member }, turn);
 }
 
 impl Group {

@@ -175,6 +175,9 @@ pub struct LogDelivery {
     pub recipients: Vec<Recipient>,
     /// The identifiers they refer to.
     pub identifiers: Vec<u32>,
+    /// Groups that take it like a live message: they were to be served from the log, but it has no place for them at
+    /// this position.
+    pub live_groups: Vec<GroupRef>,
 }
 
 /// What one receiver reads to catch up.

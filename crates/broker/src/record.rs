@@ -19,7 +19,12 @@ pub type Position = u64;
 #[derive(Clone, Debug)]
 pub enum Record {
     /// A publication that a durable session wants, or that is retained.
-    Message(Arc<Message>),
+    Message {
+        message: Arc<Message>,
+        /// Shared groups that are to get it from the log. Others that it matches were served live, before they had a
+        /// durable member.
+        groups: Box<[GroupRef]>,
+    },
     /// A session that outlives its connection began, or changed its expiry interval (seconds).
     SessionBegun { session: SessionRef, client_id: Box<str>, expiry_secs: u32 },
     /// It ended.
@@ -37,6 +42,8 @@ pub enum Record {
     },
     /// It unsubscribed.
     Unsubscribed { session: SessionRef, filter: Box<str> },
+    /// A shared group with a durable member lost its last member.
+    GroupEnded { group: GroupRef },
     /// It sent a QoS 2 PUBLISH with this id `[MQTT-4.3.3-8]`.
     InboundReceived { session: SessionRef, packet_id: PacketId },
     /// It released that id `[MQTT-4.3.3-11]`.
@@ -64,18 +71,23 @@ const INBOUND_RELEASED: u8 = 8;
 const DELIVERED: u8 = 9;
 const RECEIVED: u8 = 10;
 const SETTLED: u8 = 11;
+const GROUP_ENDED: u8 = 12;
 
 impl Record {
     /// Appends the record's bytes.
     pub fn encode(&self, out: &mut Vec<u8>) {
         match self {
-            Record::Message(message) => encode_message(&message.view(), out),
+            Record::Message { message, groups } => encode_message(&message.view(), groups, out),
             Record::SessionBegun { session, client_id, expiry_secs } => {
                 put_session(out, SESSION_BEGUN, *session);
                 out.extend_from_slice(&expiry_secs.to_be_bytes());
                 put_text(out, client_id);
             }
             Record::SessionEnded { session } => put_session(out, SESSION_ENDED, *session),
+            Record::GroupEnded { group } => {
+                out.push(GROUP_ENDED);
+                put_group(out, *group);
+            }
             Record::SessionLeft { session, at } => {
                 put_session(out, SESSION_LEFT, *session);
                 out.extend_from_slice(&at.to_be_bytes());
@@ -119,7 +131,7 @@ impl Record {
     /// Bytes this record will take, roughly: what back-pressure counts before it is encoded.
     pub fn size_hint(&self) -> usize {
         match self {
-            Record::Message(message) => message.len() + 40,
+            Record::Message { message, groups } => message.len() + 40 + 8 * groups.len(),
             Record::SessionBegun { client_id, .. } => client_id.len() + 32,
             Record::Subscribed { filter, .. } | Record::Unsubscribed { filter, .. } => filter.len() + 32,
             _ => 32,
@@ -127,8 +139,12 @@ impl Record {
     }
 }
 
-fn encode_message(view: &MessageView<'_>, out: &mut Vec<u8>) {
+fn encode_message(view: &MessageView<'_>, groups: &[GroupRef], out: &mut Vec<u8>) {
     put_session(out, MESSAGE, view.publisher);
+    out.extend_from_slice(&(groups.len() as u32).to_be_bytes());
+    for group in groups {
+        put_group(out, *group);
+    }
     out.push(view.qos as u8 | u8::from(view.retain) << 2);
     out.extend_from_slice(&view.expires_at.to_be_bytes());
     out.extend_from_slice(&(view.publisher_id.len() as u16).to_be_bytes());
@@ -143,6 +159,12 @@ fn put_session(out: &mut Vec<u8>, kind: u8, session: SessionRef) {
     out.extend_from_slice(&session.slot.to_be_bytes());
     out.extend_from_slice(&session.generation.to_be_bytes());
     out.extend_from_slice(&session.shard.to_be_bytes());
+}
+
+fn put_group(out: &mut Vec<u8>, group: GroupRef) {
+    out.extend_from_slice(&group.slot.to_be_bytes());
+    out.extend_from_slice(&group.generation.to_be_bytes());
+    out.extend_from_slice(&group.shard.to_be_bytes());
 }
 
 fn put_id(out: &mut Vec<u8>, kind: u8, session: SessionRef, packet_id: PacketId) {
@@ -164,7 +186,14 @@ impl<'a> Reader<'a> {
         let kind = self.u8()?;
         let session = SessionRef { slot: self.u32()?, generation: self.u16()?, shard: self.u16()? };
         Some(match kind {
-            MESSAGE => Record::Message(self.message(session)?),
+            MESSAGE => {
+                let groups = self.groups()?;
+                Record::Message { message: self.message(session)?, groups }
+            }
+            GROUP_ENDED => {
+                let SessionRef { slot, generation, shard } = session;
+                Record::GroupEnded { group: GroupRef { slot, generation, shard } }
+            }
             SESSION_BEGUN => {
                 let expiry_secs = self.u32()?;
                 Record::SessionBegun { session, client_id: self.text()?.into(), expiry_secs }
@@ -189,6 +218,13 @@ impl<'a> Reader<'a> {
             SETTLED => Record::Settled { session, packet_id: self.packet_id()? },
             _ => return None,
         })
+    }
+
+    fn groups(&mut self) -> Option<Box<[GroupRef]>> {
+        let count = self.u32()?;
+        (0..count)
+            .map(|_| Some(GroupRef { slot: self.u32()?, generation: self.u16()?, shard: self.u16()? }))
+            .collect()
     }
 
     fn message(&mut self, publisher: SessionRef) -> Option<Arc<Message>> {
@@ -265,7 +301,15 @@ mod tests {
         .to_message();
         let options = TargetOptions::from_bits(0b101).unwrap();
         vec![
-            Record::Message(message),
+            Record::Message {
+                message,
+                groups: [
+                    GroupRef { slot: 2, generation: 1, shard: 0 },
+                    GroupRef { slot: 5, generation: 6, shard: 7 },
+                ]
+                .into(),
+            },
+            Record::GroupEnded { group: GroupRef { slot: 2, generation: 1, shard: 3 } },
             Record::SessionBegun { session: SESSION, client_id: "c".into(), expiry_secs: 60 },
             Record::SessionEnded { session: SESSION },
             Record::SessionLeft { session: SESSION, at: 5 },

@@ -140,52 +140,45 @@ impl Routes {
     /// join again.
     pub fn join(&mut self, full: &str, filter: &str, home: u16, durable: bool) -> GroupRef {
         let group = self.groups.find(full).unwrap_or_else(|| self.found(full, filter, home));
-        self.count_members(group, |group| {
+        self.change_group(group, |group| {
             group.members += 1;
-            group.durable_members += u32::from(durable);
+            group.durable |= durable;
         });
         self.subscriptions += 1;
         group
     }
 
-    /// Takes one member out of the group; `durable` as it was counted before. The last one ends the group: then the
-    /// answer is true, and the address is stale.
-    pub fn leave(&mut self, group: GroupRef, durable: bool) -> bool {
+    /// Takes one member out of the group. The last one ends the group, and the address is stale; the answer is true
+    /// if that was a durable group, whose messages need not be kept any longer.
+    pub fn leave(&mut self, group: GroupRef) -> bool {
         if self.groups.at(group).is_none() {
             return false;
         }
-        self.count_members(group, |group| {
-            group.members -= 1;
-            group.durable_members -= u32::from(durable);
-        });
+        self.change_group(group, |group| group.members -= 1);
         self.subscriptions -= 1;
-        let ended = self.groups.at(group).filter(|group| group.members == 0).map(|group| group.filter);
-        if let Some(filter) = ended {
-            self.take(filter, Receiver::Group(group));
-            self.groups.remove(group);
-        }
-        ended.is_some()
+        let Some(&Group { filter, durable, .. }) = self.groups.at(group).filter(|group| group.members == 0)
+        else {
+            return false;
+        };
+        self.take(filter, Receiver::Group(group));
+        self.groups.remove(group);
+        durable
     }
 
-    /// One member of the group has become durable, or has ceased to be.
-    pub fn set_member_durable(&mut self, group: GroupRef, durable: bool) {
-        self.count_members(group, |group| {
-            if durable {
-                group.durable_members += 1;
-            } else {
-                group.durable_members -= 1;
-            }
-        });
+    /// A member of the group has become durable. The group stays so until it ends, or a message could be counted as
+    /// kept where the log does not look for it any more.
+    pub fn make_durable(&mut self, group: GroupRef) {
+        self.change_group(group, |group| group.durable = true);
     }
 
     /// Founds a group without members yet.
     fn found(&mut self, full: &str, filter: &str, home: u16) -> GroupRef {
         let filter = self.filter_or_new(filter);
-        self.groups.insert(Group { text: full.into(), filter, shard: home, members: 0, durable_members: 0 })
+        self.groups.insert(Group { text: full.into(), filter, shard: home, members: 0, durable: false })
     }
 
-    /// Changes the numbers of members, and the group's target with them: it is durable while one of them is.
-    fn count_members(&mut self, address: GroupRef, change: impl FnOnce(&mut Group)) {
+    /// Changes a group, and its target with it.
+    fn change_group(&mut self, address: GroupRef, change: impl FnOnce(&mut Group)) {
         let Some(group) = self.groups.at_mut(address) else { return };
         change(group);
         // A member's own QoS is applied when the group hands a message to it.
@@ -193,7 +186,7 @@ impl Routes {
             qos: QoS::ExactlyOnce,
             no_local: false,
             retain_as_published: false,
-            durable: group.durable_members > 0,
+            durable: group.durable,
         };
         let filter = group.filter;
         self.put(filter, Target::new(Receiver::Group(address), options, 0));
@@ -340,17 +333,16 @@ mod tests {
     }
 
     #[test]
-    fn a_group_is_a_durable_target_while_it_has_a_durable_member() {
+    fn a_group_is_a_durable_target_from_its_first_durable_member_to_its_end() {
         let mut routes = Routes::new(HashKey(1, 2));
         let group = routes.join("$share/g/a/+", "a/+", 3, false);
         let filter = routes.group_filter(group).unwrap();
         assert!(!routes.has_durable(filter));
         assert_eq!(routes.join("$share/g/a/+", "a/+", 3, true), group);
         assert!(routes.has_durable(filter));
-        routes.set_member_durable(group, false);
-        assert!(!routes.has_durable(filter));
-        routes.set_member_durable(group, true);
-        assert!(!routes.leave(group, true));
+        assert!(!routes.leave(group));
+        assert!(routes.has_durable(filter));
+        assert!(routes.leave(group), "the end of a durable group is told");
         assert!(!routes.has_durable(filter));
     }
 
@@ -359,10 +351,10 @@ mod tests {
         let mut routes = Routes::new(HashKey(1, 2));
         let group = routes.join("$share/g/a/+", "a/+", 3, false);
         assert_eq!(matching(&routes, "a/b"), ["a/+"]);
-        assert!(routes.leave(group, false));
+        assert!(!routes.leave(group));
         assert!(matching(&routes, "a/b").is_empty());
         assert_eq!(routes.group_text(group), None);
-        assert!(!routes.leave(group, false));
+        assert!(!routes.leave(group));
         assert_ne!(routes.join("$share/g/a/+", "a/+", 3, false), group);
     }
 

@@ -11,7 +11,7 @@ mod disconnect;
 mod publish;
 mod subscribe;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use longwire_proto::transfer::{Incoming, Outgoing, Stage};
@@ -68,8 +68,8 @@ pub(crate) struct SessionExtra {
     pub(crate) resends: VecDeque<PacketId>,
     /// Retained messages still to be sent, filter by filter.
     pub(crate) replays: VecDeque<Replay>,
-    /// Shared groups it is in, and whether it is counted among their durable members.
-    pub(crate) memberships: BTreeMap<GroupRef, bool>,
+    /// Shared groups it is in.
+    pub(crate) memberships: BTreeSet<GroupRef>,
     /// Groups whose hand-out came back for want of room; they must hear when there is some.
     pub(crate) starved: BTreeSet<GroupRef>,
 }

@@ -102,6 +102,7 @@ impl Desk {
             message: message(qos, size),
             recipients: vec![recipient(session, qos)],
             identifiers: vec![],
+            live_groups: Vec::new(),
         });
         self.input(Input::Journal(FromJournal::Deliveries(deliveries.collect())));
     }

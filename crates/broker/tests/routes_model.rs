@@ -45,7 +45,7 @@ enum Change {
     Unsubscribe { filter: String, session: u32 },
     Join { name: &'static str, filter: String, session: u32, durable: bool },
     Leave { name: &'static str, filter: String, session: u32 },
-    SetDurable { name: &'static str, filter: String, session: u32, durable: bool },
+    MakeDurable { name: &'static str, filter: String, session: u32 },
 }
 
 fn change(filter: impl Strategy<Value = String> + Clone, sessions: u32) -> impl Strategy<Value = Change> {
@@ -59,8 +59,8 @@ fn change(filter: impl Strategy<Value = String> + Clone, sessions: u32) -> impl 
         2 => (member.clone(), any::<bool>())
             .prop_map(|((name, filter, session), durable)| Change::Join { name, filter, session, durable }),
         2 => member.clone().prop_map(|(name, filter, session)| Change::Leave { name, filter, session }),
-        1 => (member, any::<bool>())
-            .prop_map(|((name, filter, session), durable)| Change::SetDurable { name, filter, session, durable }),
+        1 => member
+            .prop_map(|(name, filter, session)| Change::MakeDurable { name, filter, session }),
     ]
 }
 
@@ -71,13 +71,21 @@ fn receiver(session: u32) -> Receiver {
 /// Group name and filter.
 type GroupName = (&'static str, String);
 
+/// A group of the model.
+#[derive(Clone, Default)]
+struct Group {
+    members: BTreeSet<u32>,
+    /// A durable member has joined it since it began.
+    durable: bool,
+}
+
 /// The index beside its model.
 struct Pair {
     routes: Routes,
     /// Targets of sessions by filter and session.
     targets: BTreeMap<(String, u32), Target>,
-    /// Members by group; true if the member is durable.
-    groups: BTreeMap<GroupName, BTreeMap<u32, bool>>,
+    /// Groups that exist.
+    groups: BTreeMap<GroupName, Group>,
     /// Every id that was ever returned, with its text.
     ids: BTreeMap<FilterId, String>,
     /// Every group address that was ever returned, with its name.
@@ -112,13 +120,12 @@ impl Pair {
             }
             Change::Join { name, filter, session, durable } => self.join(name, filter, session, durable),
             Change::Leave { name, filter, session } => self.leave(name, filter, session),
-            Change::SetDurable { name, filter, session, durable } => {
-                let member =
-                    self.groups.get_mut(&(name, filter.clone())).and_then(|group| group.get_mut(&session));
-                if let Some(member) = member.filter(|member| **member != durable) {
-                    *member = durable;
+            Change::MakeDurable { name, filter, session } => {
+                let group = self.groups.get_mut(&(name, filter.clone()));
+                if let Some(group) = group.filter(|group| group.members.contains(&session)) {
+                    group.durable = true;
                     let group = self.routes.find_group(&full(name, &filter)).unwrap();
-                    self.routes.set_member_durable(group, durable);
+                    self.routes.make_durable(group);
                 }
             }
         }
@@ -127,11 +134,11 @@ impl Pair {
     }
 
     fn join(&mut self, name: &'static str, filter: String, session: u32, durable: bool) {
-        let members = self.groups.entry((name, filter.clone())).or_default();
-        if members.contains_key(&session) {
+        let group = self.groups.entry((name, filter.clone())).or_default();
+        if !group.members.insert(session) {
             return;
         }
-        members.insert(session, durable);
+        group.durable |= durable;
         let group = self.routes.join(&full(name, &filter), &filter, 5, durable);
         assert_eq!(group.shard, 5);
         self.ids.insert(self.routes.group_filter(group).unwrap(), filter.clone());
@@ -140,23 +147,24 @@ impl Pair {
 
     fn leave(&mut self, name: &'static str, filter: String, session: u32) {
         let group = self.routes.find_group(&full(name, &filter));
-        let Some(members) = self.groups.get_mut(&(name, filter.clone())) else {
+        let Some(known) = self.groups.get_mut(&(name, filter.clone())) else {
             assert_eq!(group, None);
             return;
         };
-        let Some(durable) = members.remove(&session) else { return };
-        let is_last = members.is_empty();
+        if !known.members.remove(&session) {
+            return;
+        }
+        let (is_last, durable) = (known.members.is_empty(), known.durable);
         if is_last {
             self.groups.remove(&(name, filter));
         }
-        assert_eq!(self.routes.leave(group.unwrap(), durable), is_last);
+        assert_eq!(self.routes.leave(group.unwrap()), is_last && durable);
     }
 
     /// Everything durable that the index should hold.
     fn durable(&self) -> (Vec<(String, u32, Target)>, Vec<GroupName>) {
         let durable_targets = self.targets.iter().filter(|(_, target)| target.is_durable());
-        let durable_groups =
-            self.groups.iter().filter(|(_, members)| members.values().any(|durable| *durable));
+        let durable_groups = self.groups.iter().filter(|(_, group)| group.durable);
         (
             durable_targets.map(|((filter, session), target)| (filter.clone(), *session, *target)).collect(),
             durable_groups.map(|(name, _)| name.clone()).collect(),
@@ -169,7 +177,7 @@ impl Pair {
     }
 
     fn check_counts(&self) {
-        let members = self.groups.values().map(BTreeMap::len).sum::<usize>();
+        let members = self.groups.values().map(|group| group.members.len()).sum::<usize>();
         assert_eq!(self.routes.subscriptions(), self.targets.len() + members);
         assert_eq!(self.routes.len(), self.filters().len());
     }
@@ -206,9 +214,9 @@ impl Pair {
     fn expected_targets(&self, filter: &str) -> Vec<Target> {
         let of_sessions = self.targets.range((filter.to_owned(), 0)..=(filter.to_owned(), u32::MAX));
         let mut targets: Vec<Target> = of_sessions.map(|(_, target)| *target).collect();
-        for ((name, _), members) in self.groups.iter().filter(|((_, of_group), _)| of_group == filter) {
+        for ((name, _), known) in self.groups.iter().filter(|((_, of_group), _)| of_group == filter) {
             let group = self.routes.find_group(&full(name, filter)).unwrap();
-            let bits = 2 | if members.values().any(|durable| *durable) { 1 << 4 } else { 0 };
+            let bits = 2 | if known.durable { 1 << 4 } else { 0 };
             targets.push(Target::new(Receiver::Group(group), TargetOptions::from_bits(bits).unwrap(), 0));
         }
         targets.sort_unstable_by_key(Target::receiver);
@@ -272,8 +280,8 @@ proptest! {
         for (filter, session) in pair.targets.keys().cloned().collect::<Vec<_>>() {
             pair.apply(Change::Unsubscribe { filter, session });
         }
-        for ((name, filter), members) in pair.groups.clone() {
-            for session in members.into_keys() {
+        for ((name, filter), group) in pair.groups.clone() {
+            for session in group.members {
                 pair.apply(Change::Leave { name, filter: filter.clone(), session });
             }
         }

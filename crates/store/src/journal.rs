@@ -7,7 +7,7 @@
 //! order. So the durable receivers of a message are those of its place in the log, whatever happened to the shared
 //! index since it was published.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use longwire_broker::address::{GroupRef, HashKey, SessionRef};
@@ -52,7 +52,8 @@ pub struct Journal {
     appended: VecDeque<Appended>,
     routes: Routes,
     subscribers: HashMap<Receiver, Subscriber>,
-    groups: HashMap<GroupRef, Vec<SessionRef>>,
+    /// Groups whose end came to the log before their beginning, from different shards.
+    ended_groups: HashSet<GroupRef>,
     postings: HashMap<FilterId, Posting>,
     matcher: Matcher,
     /// Everything up to here was applied.
@@ -84,8 +85,6 @@ struct Appended {
 struct Subscriber {
     /// Filters, each with the place where the subscription began.
     filters: Vec<(FilterId, Position)>,
-    /// A session's shared groups, by their whole filter.
-    groups: Vec<(Box<str>, GroupRef)>,
     /// Nothing up to here is needed again.
     settled: Position,
     /// First and last message of subscriptions that are gone which may still be open, and have to be sent again then.
@@ -103,7 +102,7 @@ impl Journal {
             appended: VecDeque::new(),
             routes: Routes::new(key),
             subscribers: HashMap::new(),
-            groups: HashMap::new(),
+            ended_groups: HashSet::new(),
             postings: HashMap::new(),
             matcher: Matcher::default(),
             applied: 0,
@@ -197,13 +196,16 @@ impl Journal {
 
     fn apply(&mut self, position: Position, record: Record, deliveries: &mut [Vec<LogDelivery>]) {
         match record {
-            Record::Message(message) => self.apply_message(position, &message, deliveries),
+            Record::Message { message, groups } => {
+                self.apply_message(position, &message, &groups, deliveries)
+            }
+            Record::GroupEnded { group } => self.end_group(group),
             Record::SessionBegun { session, .. } => {
                 self.subscribers.entry(Receiver::Session(session)).or_default();
             }
-            Record::SessionEnded { session } => self.end_session(session),
+            Record::SessionEnded { session } => self.forget(Receiver::Session(session)),
             Record::Subscribed { session, filter, options, identifier, group } => match group {
-                Some(group) => self.join(session, filter, group, options, position),
+                Some(group) => self.join(&filter, group, options, position),
                 None => self.subscribe(Receiver::Session(session), &filter, options, identifier, position),
             },
             Record::Unsubscribed { session, filter } => self.unsubscribe(session, &filter),
@@ -222,6 +224,7 @@ impl Journal {
         &mut self,
         position: Position,
         message: &Arc<Message>,
+        groups: &[GroupRef],
         deliveries: &mut [Vec<LogDelivery>],
     ) {
         self.matcher.find(&self.routes, &message.view());
@@ -231,14 +234,23 @@ impl Journal {
             }
         }
         let kept = &mut self.matcher.kept;
-        kept.sort_by_key(|recipient| recipient.receiver.shard());
-        for same_shard in kept.chunk_by(|one, other| one.receiver.shard() == other.receiver.shard()) {
-            deliveries[usize::from(same_shard[0].receiver.shard())].push(LogDelivery {
-                position,
-                message: Arc::clone(message),
-                recipients: same_shard.to_vec(),
-                identifiers: self.matcher.identifiers.clone(),
-            });
+        kept.retain(|recipient| is_meant_for(recipient.receiver, groups));
+        for (shard, deliveries) in deliveries.iter_mut().enumerate() {
+            let is_here = |receiver: &Receiver| usize::from(receiver.shard()) == shard;
+            let recipients: Vec<_> =
+                kept.iter().filter(|recipient| is_here(&recipient.receiver)).copied().collect();
+            let has_place = |group| kept.iter().any(|recipient| recipient.receiver == Receiver::Group(group));
+            let live_groups: Vec<_> = groups
+                .iter()
+                .copied()
+                .filter(|&group| is_here(&Receiver::Group(group)) && !has_place(group))
+                .collect();
+            if recipients.is_empty() && live_groups.is_empty() {
+                continue;
+            }
+            let identifiers = self.matcher.identifiers.clone();
+            let message = Arc::clone(message);
+            deliveries.push(LogDelivery { position, message, recipients, identifiers, live_groups });
         }
     }
 
@@ -253,83 +265,54 @@ impl Journal {
         position: Position,
     ) {
         let target = Target::new(receiver, options, identifier);
+        let before = self.routes.find(filter).and_then(|filter| self.routes.target(filter, receiver));
+        let was_durable = before.is_some_and(Target::is_durable);
         let (filter, is_new) = self.routes.subscribe(filter, target);
         let subscriber = self.subscribers.entry(receiver).or_default();
         if is_new {
             subscriber.filters.push((filter, position));
+        } else if options.durable && !was_durable {
+            // Until here it was served live.
+            subscriber.begin_again(filter, position);
         } else if !options.durable {
             subscriber.leave_open(filter, self.postings.get(&filter));
         }
         self.drop_posting_if_unused(filter);
     }
 
-    /// A durable session joins a shared group, or changes its terms.
-    fn join(
-        &mut self,
-        session: SessionRef,
-        filter: Box<str>,
-        group: GroupRef,
-        options: TargetOptions,
-        position: Position,
-    ) {
-        let Some(inner) = topic::shared(&filter).map(|shared| shared.filter.to_owned()) else { return };
-        let subscriber = self.subscribers.entry(Receiver::Session(session)).or_default();
-        let is_known = subscriber.groups.iter().any(|(held, _)| *held == filter);
-        if !options.durable {
-            // A QoS 0 member needs nothing kept.
-            if is_known {
-                self.unsubscribe(session, &filter);
-            }
+    /// A durable session joins a shared group: from here on the group is served from the log, until it ends.
+    fn join(&mut self, filter: &str, group: GroupRef, options: TargetOptions, position: Position) {
+        let receiver = Receiver::Group(group);
+        let Some(shared) = topic::shared(filter) else { return };
+        if !options.durable || self.subscribers.contains_key(&receiver) || self.ended_groups.remove(&group) {
             return;
         }
-        if is_known {
-            return;
-        }
-        subscriber.groups.push((filter, group));
-        let members = self.groups.entry(group).or_default();
-        members.push(session);
-        if members.len() == 1 {
-            let options = TargetOptions {
-                qos: QoS::ExactlyOnce,
-                no_local: false,
-                retain_as_published: false,
-                durable: true,
-            };
-            self.subscribe(Receiver::Group(group), &inner, options, 0, position);
+        let options = TargetOptions {
+            qos: QoS::ExactlyOnce,
+            no_local: false,
+            retain_as_published: false,
+            durable: true,
+        };
+        self.subscribe(receiver, shared.filter, options, 0, position);
+    }
+
+    fn end_group(&mut self, group: GroupRef) {
+        let receiver = Receiver::Group(group);
+        if self.subscribers.contains_key(&receiver) {
+            self.forget(receiver);
+        } else {
+            self.ended_groups.insert(group);
         }
     }
 
     fn unsubscribe(&mut self, session: SessionRef, filter: &str) {
         let receiver = Receiver::Session(session);
         let Some(subscriber) = self.subscribers.get_mut(&receiver) else { return };
-        if let Some(index) = subscriber.groups.iter().position(|(held, _)| **held == *filter) {
-            let (_, group) = subscriber.groups.swap_remove(index);
-            return self.leave(session, group);
-        }
         let Some(filter) = self.routes.find(filter) else { return };
         subscriber.leave_open(filter, self.postings.get(&filter));
         subscriber.filters.retain(|(held, _)| *held != filter);
         self.routes.unsubscribe(filter, receiver);
         self.drop_posting_if_unused(filter);
-    }
-
-    fn leave(&mut self, session: SessionRef, group: GroupRef) {
-        let Some(members) = self.groups.get_mut(&group) else { return };
-        members.retain(|member| *member != session);
-        if members.is_empty() {
-            self.groups.remove(&group);
-            self.forget(Receiver::Group(group));
-        }
-    }
-
-    fn end_session(&mut self, session: SessionRef) {
-        let receiver = Receiver::Session(session);
-        let groups =
-            self.subscribers.get_mut(&receiver).map(|subscriber| std::mem::take(&mut subscriber.groups));
-        for (_, group) in groups.unwrap_or_default() {
-            self.leave(session, group);
-        }
-        self.forget(receiver);
     }
 
     fn forget(&mut self, receiver: Receiver) {
@@ -392,7 +375,7 @@ impl Journal {
         for &position in positions {
             let entry = self.entry(receiver, position).or_else(|| {
                 // The subscription is gone, the delivery that was begun is not [MQTT-3.10.4-3].
-                let message = self.message_at(position)?;
+                let message = Arc::clone(self.message_at(position)?.0);
                 Some(PageEntry {
                     position,
                     message,
@@ -423,7 +406,11 @@ impl Journal {
 
     /// The message at `position` as this receiver's present subscriptions want it; `None` if they do not.
     fn entry(&mut self, receiver: Receiver, position: Position) -> Option<PageEntry> {
-        let message = self.message_at(position)?;
+        let (message, groups) = self.message_at(position)?;
+        if !is_meant_for(receiver, groups) {
+            return None;
+        }
+        let message = Arc::clone(message);
         let subscriber = self.subscribers.get(&receiver)?;
         let held =
             |filter| subscriber.filters.iter().any(|(held, begun)| *held == filter && *begun <= position);
@@ -439,7 +426,7 @@ impl Journal {
     }
 
     /// A kept message. The block it came in stays decoded until another one is read, since readers go in order.
-    fn message_at(&mut self, position: Position) -> Option<Arc<Message>> {
+    fn message_at(&mut self, position: Position) -> Option<(&Arc<Message>, &[GroupRef])> {
         let is_at_hand = self
             .last_read
             .as_ref()
@@ -450,7 +437,7 @@ impl Journal {
         }
         let (first, records) = self.last_read.as_ref()?;
         match records.get((position - first) as usize)? {
-            Record::Message(message) => Some(Arc::clone(message)),
+            Record::Message { message, groups } => Some((message, groups)),
             _ => None,
         }
     }
@@ -514,6 +501,13 @@ impl Subscriber {
         self.filters.iter().find(|(held, _)| *held == filter).map_or(0, |(_, begun)| *begun)
     }
 
+    /// What came before is not to be read from the log.
+    fn begin_again(&mut self, filter: FilterId, position: Position) {
+        if let Some((_, begun)) = self.filters.iter_mut().find(|(held, _)| *held == filter) {
+            *begun = position;
+        }
+    }
+
     /// The subscription ends; deliveries that were begun for it do not `[MQTT-3.10.4-3]`.
     fn leave_open(&mut self, filter: FilterId, posting: Option<&Posting>) {
         let settled = self.settled.max(self.begun(filter));
@@ -527,6 +521,14 @@ impl Subscriber {
     fn still_open(&mut self) -> Option<Position> {
         self.left_open = self.left_open.filter(|(_, last)| *last > self.settled);
         self.left_open.map(|(first, _)| first.max(self.settled + 1))
+    }
+}
+
+/// Sessions get every message that their subscriptions match; groups those that they were not served live.
+fn is_meant_for(receiver: Receiver, groups: &[GroupRef]) -> bool {
+    match receiver {
+        Receiver::Session(_) => true,
+        Receiver::Group(group) => groups.contains(&group),
     }
 }
 

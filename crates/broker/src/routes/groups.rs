@@ -21,7 +21,8 @@ pub(super) struct Group {
     pub(super) filter: FilterId,
     pub(super) shard: u16,
     pub(super) members: u32,
-    pub(super) durable_members: u32,
+    /// A durable member has joined: from then on its messages are kept, until the group ends.
+    pub(super) durable: bool,
 }
 
 impl Groups {

@@ -298,7 +298,7 @@ impl Shard {
     pub(crate) fn begin_receiving(&mut self, link_id: LinkId, turn: &mut Turn<'_, '_>) {
         let Some(slot) = self.session_of(link_id) else { return };
         let extra = self.sessions.by_slot(slot).and_then(|session| session.extra());
-        let groups: Vec<_> = extra.into_iter().flat_map(|extra| extra.memberships.keys().copied()).collect();
+        let groups: Vec<_> = extra.into_iter().flat_map(|extra| extra.memberships.iter().copied()).collect();
         self.open_memberships(slot, &groups, turn);
         self.pump(slot, turn);
     }

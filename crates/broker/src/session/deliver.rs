@@ -226,6 +226,10 @@ impl Shard {
     pub(crate) fn deliver_kept(&mut self, delivery: &LogDelivery, turn: &mut Turn<'_, '_>) {
         self.links.begin_message();
         let view = delivery.message.view();
+        for &group in &delivery.live_groups {
+            self.offer(Lent { group, message: Arc::clone(&delivery.message), position: None }, turn);
+            self.links.begin_message();
+        }
         for recipient in &delivery.recipients {
             let identifiers = recipient.identifiers_in(&delivery.identifiers);
             match recipient.receiver {
@@ -381,9 +385,7 @@ impl Shard {
         let view = lent.message.view();
         let qos = view.qos.min(terms.qos);
         let Some(link_id) = session.link().filter(|_| is_ready || (is_open && qos == QoS::AtMostOnce)) else {
-            if let Some(extra) =
-                session.extra_if().filter(|extra| extra.memberships.contains_key(&lent.group))
-            {
+            if let Some(extra) = session.extra_if().filter(|extra| extra.memberships.contains(&lent.group)) {
                 extra.starved.insert(lent.group);
             }
             self.hold_back(member.slot, turn);

@@ -9,7 +9,7 @@ use super::Held;
 use crate::address::SessionRef;
 use crate::effect::Ticket;
 use crate::event::{Event, Why};
-use crate::group::post_to_group;
+use crate::group::{leave_group, post_to_group};
 use crate::input::{CloseCause, LinkId};
 use crate::link::LinkState;
 use crate::parcel::GroupMail;
@@ -152,7 +152,7 @@ impl Shard {
         extra.queue.clear();
         extra.queue_bytes = 0;
         extra.starved.clear();
-        for &group in extra.memberships.keys() {
+        for &group in &extra.memberships {
             post_to_group(GroupMail::Gone { group, member: address }, turn);
         }
     }
@@ -264,12 +264,11 @@ impl Shard {
                 });
             }
         }
-        for (&group, &durable) in &extra.memberships {
-            turn.tables.routes_mut().leave(group, durable);
-            mail.push(GroupMail::Leave { group, member: address });
-        }
         for word in mail {
             post_to_group(word, turn);
+        }
+        for &group in &extra.memberships {
+            leave_group(group, address, turn);
         }
     }
 }

@@ -12,7 +12,9 @@ use crate::event::{Event, Why};
 use crate::input::LinkId;
 use crate::link::{Answer, forwarded};
 use crate::message::{Message, MessageView, NEVER};
+use crate::parcel::Recipient;
 use crate::record::Record;
+use crate::routes::Receiver;
 use crate::shard::{Deferred, Shard, Turn};
 use crate::tables::RetainedMessages;
 
@@ -280,7 +282,7 @@ impl Shard {
             if self.journal_full {
                 return None;
             }
-            turn.effects.keeps.push((ticket, Record::Message(view.to_message())));
+            turn.effects.keeps.push((ticket, self.record_of(view.to_message())));
         }
         let is_matched = is_wanted_later || !self.matcher.live.is_empty();
         self.dispatch(view, turn);
@@ -297,7 +299,7 @@ impl Shard {
             }
             self.matcher.find(turn.tables.routes(), &view);
             if !self.matcher.kept.is_empty() || (view.retain && view.qos > QoS::AtMostOnce) {
-                turn.effects.keeps.push((ticket, Record::Message(Arc::clone(&message))));
+                turn.effects.keeps.push((ticket, self.record_of(Arc::clone(&message))));
             } else {
                 // Nothing to keep after all, but an answer may wait: have its ticket confirmed in its order.
                 turn.effects.confirm = turn.effects.confirm.max(ticket);
@@ -306,6 +308,15 @@ impl Shard {
             self.dispatch(&view, turn);
             self.mailed_to_self -= 1;
         }
+    }
+
+    /// The record of the message that was just matched.
+    fn record_of(&self, message: Arc<Message>) -> Record {
+        let group = |recipient: &Recipient| match recipient.receiver {
+            Receiver::Group(group) => Some(group),
+            Receiver::Session(_) => None,
+        };
+        Record::Message { message, groups: self.matcher.kept.iter().filter_map(group).collect() }
     }
 
     /// Replaces or removes the retained message of a topic `[MQTT-3.3.1-5]` `[MQTT-3.3.1-6]`.

@@ -8,7 +8,7 @@ use super::Session;
 use super::publish::has_too_many_levels;
 use crate::address::{GroupRef, SessionRef, shard_of};
 use crate::event::{Event, Why};
-use crate::group::post_to_group;
+use crate::group::{leave_group, post_to_group};
 use crate::input::LinkId;
 use crate::link::Answer;
 use crate::parcel::{GroupMail, MemberTerms};
@@ -127,14 +127,13 @@ impl Shard {
             identifier: wish.identifier,
         };
         let memberships = &mut session.extra_mut().memberships;
-        let known =
-            turn.tables.routes().find_group(wish.filter).filter(|group| memberships.contains_key(group));
+        let known = turn.tables.routes().find_group(wish.filter).filter(|group| memberships.contains(group));
         let group = known.unwrap_or_else(|| {
             turn.tables.routes_mut().join(wish.filter, inner_filter, home, options.durable)
         });
-        let was_durable = memberships.insert(group, options.durable);
-        if was_durable.is_some_and(|was_durable| was_durable != options.durable) {
-            turn.tables.routes_mut().set_member_durable(group, options.durable);
+        let is_new = memberships.insert(group);
+        if !is_new && options.durable {
+            turn.tables.routes_mut().make_durable(group);
         }
         keep_subscription(session, address, wish, options, Some(group), turn);
         post_to_group(GroupMail::Join { group, member: address, terms }, turn);
@@ -212,10 +211,11 @@ impl Shard {
             return false;
         };
         let Some(group) = turn.tables.routes().find_group(filter) else { return false };
-        let Some(durable) = extra.memberships.remove(&group) else { return false };
+        if !extra.memberships.remove(&group) {
+            return false;
+        }
         extra.starved.remove(&group);
-        turn.tables.routes_mut().leave(group, durable);
-        post_to_group(GroupMail::Leave { group, member }, turn);
+        leave_group(group, member, turn);
         true
     }
 
