@@ -176,6 +176,49 @@ fn nothing_durable_wants_it_so_the_acknowledgement_does_not_wait_for_the_log() {
     assert_eq!(fleeting.received(world), [delivery("one", QOS1, 1)]);
 }
 
+#[test]
+fn a_higher_level_does_not_bring_back_what_was_served_live() {
+    let world = &mut world();
+    let mut subscriber = client(world, 0, "subscriber", DURABLE);
+    let mut other = client(world, 1, "other", DURABLE);
+    let publisher = client(world, 2, "publisher", FLEETING);
+    subscribed(world, &mut other, "t", QOS1);
+    subscribed(world, &mut subscriber, "t", QOS0);
+    publisher.publish(world, publish("before", QOS1, 1));
+    world.run_all();
+    assert_eq!(subscriber.received(world), [delivery("before", QOS0, 0)]);
+    subscribed(world, &mut subscriber, "t", QOS1);
+    subscriber.crash(world, 0);
+    publisher.publish(world, publish("after", QOS1, 2));
+    world.run_all();
+    // Only now does it read the log.
+    subscriber.connect(world, DURABLE);
+    world.run_all();
+    assert_eq!(subscriber.received(world), [connack(true), delivery("after", QOS1, 1)]);
+}
+
+#[test]
+fn a_member_of_two_groups_serves_both_with_a_window_of_one() {
+    let world = &mut world();
+    let mut member = client(world, 0, "member", Terms { receive_max: 1, ..DURABLE });
+    let publisher = client(world, 1, "publisher", FLEETING);
+    member.subscribe(world, 1, "$share/one/t", QOS1);
+    world.run_all();
+    member.received(world);
+    publisher.publish(world, publish("one", QOS1, 1));
+    world.run_all();
+    assert_eq!(member.received(world), [delivery("one", QOS1, 1)]);
+    // The window is shut when it joins; the other group has to hear when it opens.
+    member.subscribe(world, 2, "$share/two/u", QOS1);
+    publisher.publish(world, Outgoing { topic: "u", ..publish("two", QOS1, 2) });
+    world.run_all();
+    assert_eq!(member.received(world), [Got::SubAck(2, vec![1])]);
+    member.ack(world, AckKind::PubAck, 1);
+    world.run_all();
+    let two = changed(delivery("two", QOS1, 2), |delivery| delivery.topic = "u".into());
+    assert_eq!(member.received(world), [two]);
+}
+
 // --- both hand-shakes of QoS 2, line by line of the table
 
 #[test]

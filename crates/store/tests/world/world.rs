@@ -24,6 +24,9 @@ use longwire_store::journal::{Answers, Journal, Mail};
 /// Steps after which a world that is never quiet is said to run in circles.
 const STEPS_MAX: usize = 100_000;
 
+/// Bytes the log takes beyond its bound, since acknowledgements and the ends of sessions go on when it is full.
+const JOURNAL_BYTES_SLACK: u64 = 64 << 20;
+
 /// A whole broker.
 pub(crate) struct World {
     pub(crate) now: Millis,
@@ -73,7 +76,7 @@ struct Wire {
 impl World {
     pub(crate) fn new(shards: u16, limits: &Limits) -> Self {
         let key = HashKey(3, 5);
-        let log = MemoryLog::new(limits.journal_bytes_max as u64 * 2);
+        let log = MemoryLog::new(limits.journal_bytes_max as u64 + JOURNAL_BYTES_SLACK);
         let journal = Journal::new(Box::new(log.open()), key, limits);
         let workers = (0..shards).map(|number| Worker {
             shard: Shard::new(number, shards, key, limits.clone()),

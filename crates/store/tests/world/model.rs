@@ -1,0 +1,211 @@
+//! What MQTT promises, as plain bookkeeping beside the broker: who subscribed since when, what was published and
+//! acknowledged, what each session saw. Times are steps of the history; "seen" means by the client.
+
+use std::collections::HashMap;
+
+use longwire_broker::message::Millis;
+use longwire_proto::{QoS, topic};
+
+use crate::client::Delivery;
+
+/// A step of the history.
+pub(crate) type Step = usize;
+
+/// One publication.
+pub(crate) struct Publication {
+    pub(crate) publisher: usize,
+    pub(crate) topic: &'static str,
+    pub(crate) qos: QoS,
+    pub(crate) retain: bool,
+    pub(crate) payload: String,
+    pub(crate) sent_at: Step,
+    /// How often its publisher sent it.
+    pub(crate) sends: usize,
+    /// PUBACK or PUBREC said yes.
+    pub(crate) accepted: bool,
+}
+
+/// One subscription of one session, from SUBSCRIBE to UNSUBACK.
+pub(crate) struct Subscription {
+    pub(crate) filter: &'static str,
+    pub(crate) lowest: QoS,
+    pub(crate) highest: QoS,
+    pub(crate) granted_at: Option<Step>,
+    /// The latest SUBACK.
+    pub(crate) changed_at: Step,
+    pub(crate) unsubscribed_at: Option<Step>,
+    pub(crate) gone_at: Option<Step>,
+}
+
+/// How often one session saw a publication, repeats with DUP apart.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Copies {
+    at_qos_0: usize,
+    acknowledged: usize,
+}
+
+/// One session, from a CONNACK without to the next one without.
+pub(crate) struct Session {
+    pub(crate) player: usize,
+    pub(crate) expiry_secs: u32,
+    pub(crate) is_over: bool,
+    pub(crate) offline_since: Option<Millis>,
+    pub(crate) subscriptions: Vec<Subscription>,
+    /// Copies of each publication, by its number.
+    pub(crate) seen: HashMap<usize, Copies>,
+    newest: HashMap<(usize, &'static str, QoS, QoS), usize>,
+    /// The last payload of each topic.
+    pub(crate) last: HashMap<String, String>,
+}
+
+/// Everything published.
+#[derive(Default)]
+pub(crate) struct Publications(pub(crate) Vec<Publication>);
+
+impl Publications {
+    /// The publication a payload belongs to; deletions of retained messages carry none.
+    fn of(&self, payload: &str) -> Option<(usize, &Publication)> {
+        let number: usize = payload.split(':').next()?.parse().ok()?;
+        Some((number, &self.0[number]))
+    }
+}
+
+impl Subscription {
+    pub(crate) fn is_shared(&self) -> bool {
+        topic::shared(self.filter).is_some()
+    }
+
+    pub(crate) fn matches(&self, name: &str) -> bool {
+        let filter = topic::shared(self.filter).map_or(self.filter, |shared| shared.filter);
+        topic::matches(filter, name)
+    }
+
+    /// It was granted before the step, and nobody tried to end it since.
+    pub(crate) fn holds_since(&self, step: Step) -> bool {
+        self.granted_at.is_some_and(|granted| granted < step) && self.unsubscribed_at.is_none()
+    }
+}
+
+impl Session {
+    pub(crate) fn new(player: usize, expiry_secs: u32) -> Self {
+        Session {
+            player,
+            expiry_secs,
+            is_over: false,
+            offline_since: None,
+            subscriptions: Vec::new(),
+            seen: HashMap::new(),
+            newest: HashMap::new(),
+            last: HashMap::new(),
+        }
+    }
+
+    /// The broker must still have it.
+    pub(crate) fn must_exist(&self, now: Millis) -> bool {
+        let lasts =
+            |since: Millis| self.expiry_secs == u32::MAX || now < since + u64::from(self.expiry_secs) * 1_000;
+        !self.is_over && self.expiry_secs > 0 && self.offline_since.is_none_or(lasts)
+    }
+
+    /// The client sends SUBSCRIBE; the subscription's place in the list.
+    pub(crate) fn subscribe(&mut self, filter: &'static str, qos: QoS) -> usize {
+        let is_open = |held: &Subscription| held.filter == filter && held.unsubscribed_at.is_none();
+        if let Some(index) = self.subscriptions.iter().position(is_open) {
+            let held = &mut self.subscriptions[index];
+            held.lowest = held.lowest.min(qos);
+            held.highest = held.highest.max(qos);
+            held.changed_at = Step::MAX;
+            return index;
+        }
+        self.subscriptions.push(Subscription {
+            filter,
+            lowest: qos,
+            highest: qos,
+            granted_at: None,
+            changed_at: Step::MAX,
+            unsubscribed_at: None,
+            gone_at: None,
+        });
+        self.subscriptions.len() - 1
+    }
+
+    /// Takes a delivery down; says what is wrong with it.
+    pub(crate) fn deliver(&mut self, delivery: &Delivery, publications: &Publications) -> Result<(), String> {
+        self.last.insert(delivery.topic.clone(), delivery.payload.clone());
+        let is_covered = |held: &Subscription, sent_at: Step| {
+            held.matches(&delivery.topic)
+                && delivery.qos <= held.highest
+                && held.gone_at.is_none_or(|gone| sent_at <= gone)
+        };
+        let Some((number, publication)) = publications.of(&delivery.payload) else {
+            return if self.subscriptions.iter().any(|held| is_covered(held, 0)) {
+                Ok(())
+            } else {
+                Err(format!("{delivery:?} was not subscribed to"))
+            };
+        };
+        let sent_at = if delivery.retain { 0 } else { publication.sent_at };
+        if !self.subscriptions.iter().any(|held| is_covered(held, sent_at)) {
+            return Err(format!("{delivery:?} was not subscribed to"));
+        }
+        if publication.topic != delivery.topic || publication.payload != delivery.payload {
+            return Err(format!("{delivery:?} is not what was published"));
+        }
+        if delivery.retain {
+            return if publication.retain { Ok(()) } else { Err(format!("{delivery:?} is not retained")) };
+        }
+        self.count(number, publication, delivery)
+    }
+
+    fn count(&mut self, number: usize, publication: &Publication, delivery: &Delivery) -> Result<(), String> {
+        let is_first = !self.seen.contains_key(&number);
+        let Copies { mut at_qos_0, mut acknowledged } = self.seen.get(&number).copied().unwrap_or_default();
+        let is_first_of_its_kind = if delivery.qos == QoS::AtMostOnce {
+            at_qos_0 += 1;
+            at_qos_0 == 1
+        } else {
+            acknowledged += usize::from(!delivery.dup || acknowledged == 0);
+            acknowledged == 1
+        };
+        self.seen.insert(number, Copies { at_qos_0, acknowledged });
+        let copies_max = if publication.qos == QoS::AtLeastOnce { publication.sends } else { 1 };
+        // While a subscription changes its level, a message on its way may come by the old and by the new one.
+        let changed =
+            |held: &Subscription| held.matches(publication.topic) && held.changed_at >= publication.sent_at;
+        let is_changing = self.subscriptions.iter().any(changed);
+        let copies = if is_changing { at_qos_0.max(acknowledged) } else { at_qos_0 + acknowledged };
+        let is_repeated = delivery.qos == QoS::ExactlyOnce && !is_first_of_its_kind && copies_max == 1;
+        if copies > copies_max || is_repeated {
+            return Err(format!("{delivery:?} was delivered before"));
+        }
+        if self.subscriptions.iter().any(|held| held.is_shared() && held.matches(&delivery.topic)) {
+            return Ok(());
+        }
+        let key = (publication.publisher, publication.topic, publication.qos, delivery.qos);
+        let newest = self.newest.entry(key).or_insert(number);
+        // One that was sent again at QoS 1 may come first by its second sending.
+        let may_be_late = publication.qos == QoS::AtLeastOnce && publication.sends > 1;
+        if is_first && number < *newest && !may_be_late {
+            return Err(format!("{delivery:?} came after number {newest} of the same publisher"));
+        }
+        *newest = number.max(*newest);
+        Ok(())
+    }
+
+    /// The publication that should have reached it and did not.
+    pub(crate) fn missing<'a>(&self, publications: &'a Publications) -> Option<(usize, &'a Publication)> {
+        publications.0.iter().enumerate().find(|(number, publication)| {
+            let is_promised = |held: &Subscription| {
+                !held.is_shared()
+                    && held.lowest > QoS::AtMostOnce
+                    && held.matches(publication.topic)
+                    && held.holds_since(publication.sent_at)
+            };
+            publication.accepted
+                && publication.qos > QoS::AtMostOnce
+                && !publication.payload.is_empty()
+                && !self.seen.contains_key(number)
+                && self.subscriptions.iter().any(is_promised)
+        })
+    }
+}
