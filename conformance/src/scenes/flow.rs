@@ -13,6 +13,7 @@ use crate::stage::Stage;
 
 scenes! {
     v5 expiry_counts_down_in_the_queue "H01" "3.3.2-6";
+    v5 expiry_counts_down_until_a_message_is_sent_again "H01" "3.3.2-6";
     v5 expired_message_is_not_delivered "H04" "3.3.2-5";
     v5 expiry_spares_deliveries_that_were_sent "H02" "4.3.3-7";
     v5 expiry_spares_an_owed_pubrel "H02" "4.3.3-5 4.3.3-13";
@@ -52,6 +53,21 @@ fn expiry_counts_down_in_the_queue(stage: &Stage<'_>) -> Check {
     stage.sleep_ms(2100);
     let came = stage_take(&kept, "x")?;
     ensure(matches!(came.props().message_expiry_interval(), Some(6..=8)), "expiry reduced to 7 or 8", &came)
+}
+
+/// Expiry 20, sent, not acknowledged, sent again after two seconds: reduced, by choice; never larger.
+fn expiry_counts_down_until_a_message_is_sent_again(stage: &Stage<'_>) -> Check {
+    let kept = stage.login("sub").keep();
+    let mut subscriber = kept.open()?;
+    subscriber.subscribe(&stage.topic("a"), 1)?;
+    stage.connect("pub")?.deliver(&expiring(stage, "x", 20))?;
+    subscriber.message_of("x")?;
+    subscriber.cut();
+    stage.sleep_ms(2100);
+    let again = stage_take(&kept, "x")?;
+    let most = if stage.settings.lenient { 20 } else { 18 };
+    let left = again.props().message_expiry_interval().unwrap_or(u32::MAX);
+    ensure((15..=most).contains(&left), format!("expiry of at most {most}"), &again)
 }
 
 /// Expiry 1, two seconds in the queue: gone.

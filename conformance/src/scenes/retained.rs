@@ -21,6 +21,8 @@ scenes! {
     both shared_subscriptions_get_no_replay "E05 U5-34" "3.3.1-6" "3.3.1-9";
     v5 expired_retained_message_is_gone "E06 U5-29" "3.3.2-5";
     v5 replay_carries_the_seconds_left "E06" "3.3.2-6";
+    v5 replacement_has_its_own_expiry "E06" "3.3.1-5";
+    v5 handling_1_replays_again_after_unsubscribe "E02" "3.3.1-10";
     v5 clearing_with_an_expiry_is_clearing "E07" "3.3.1-6 3.3.1-7";
     both qos_0_replaces_qos_1 "E08" "3.3.1-7" "3.3.1-5";
     both racing_set_and_clear_end_alike_for_all "E09" "3.3.1-5 3.3.1-10" "3.3.1-5 3.3.1-6";
@@ -136,6 +138,35 @@ fn replay_carries_the_seconds_left(stage: &Stage<'_>) -> Check {
     let came = stage.subscriber("late", &stage.topic("a"), 1)?.take_of("kept")?;
     let left = came.props().message_expiry_interval();
     ensure(matches!(left, Some(15..=18)), "message expiry reduced to 17 or 18", &came)
+}
+
+/// A message without expiry replaces one that expires, and one that expires replaces one that does not.
+fn replacement_has_its_own_expiry(stage: &Stage<'_>) -> Check {
+    let mut publisher = stage.connect("pub")?;
+    let expiring = |below| retained(stage, below).qos(1).with(Property::MessageExpiryInterval(1));
+    publisher.deliver(&expiring("stays"))?;
+    publisher.deliver(&retained(stage, "stays").qos(1))?;
+    publisher.deliver(&retained(stage, "goes").qos(1))?;
+    publisher.deliver(&expiring("goes"))?;
+    stage.sleep_ms(2200);
+    let mut late = stage.subscriber("late", &stage.topic("+"), 1)?;
+    let came = late.take_of("kept")?;
+    same("topic", &came.topic, &stage.topic("stays"))?;
+    ensure(came.props().message_expiry_interval().is_none(), "no expiry", &came)?;
+    late.quiet()
+}
+
+/// Retain Handling 1 after UNSUBSCRIBE: the subscription is new again.
+fn handling_1_replays_again_after_unsubscribe(stage: &Stage<'_>) -> Check {
+    let topic = stage.topic("a");
+    stage.connect("pub")?.deliver(&retained(stage, "a").qos(1))?;
+    let mut subscriber = stage.connect("sub")?;
+    for _ in 0..3 {
+        subscriber.subscribe_one(&topic, handling(RetainHandling::IfNew), &[])?;
+        subscriber.take_of("kept")?;
+        subscriber.unsubscribe(&topic)?;
+    }
+    subscriber.quiet()
 }
 
 /// An empty retained publish with an expiry clears like any other.

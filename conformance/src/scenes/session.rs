@@ -27,6 +27,7 @@ scenes! {
     both takeover_in_a_burst_loses_nothing "C09" "3.1.4-2 4.4.0-1" "3.1.4-3 4.4.0-1";
     both clean_takeover_in_a_burst_inherits_nothing "C10" "3.1.2-6 3.1.4-2" "3.1.2-4 3.1.4-3";
     both late_end_of_the_old_socket_changes_nothing "C11" "3.1.4-2" "3.1.4-3";
+    both takeover_by_another_version "C08 C12" "3.1.4-2" "3.1.4-3";
     both takeover_ping_pong_stays_healthy "C12" "3.1.4-2" "3.1.4-3 3.14.2-2";
     both refused_connect_leaves_the_old_connection_alone "C14" "3.1.4-1" "3.1.4-2 3.2.2-6";
     both second_connect_on_one_link_closes "C15 U5-40" "3.1.0-2 3.1.2-8" "3.1.0-2 3.2.0-2";
@@ -231,6 +232,27 @@ fn late_end_of_the_old_socket_changes_nothing(stage: &Stage<'_>) -> Check {
     new.take_of("still here")?;
     new.disconnect();
     stage.login("dev").keep().open_with_session(true).map(drop)
+}
+
+/// Each version takes over connections of the other: 0x8E for 5.0, a close for 3.1.1, and the state moves along.
+fn takeover_by_another_version(stage: &Stage<'_>) -> Check {
+    let topic = stage.topic("a");
+    let mut publisher = stage.connect("pub")?;
+    let login = stage.login("dev").keep();
+    let mut device = login.open_with_session(false)?;
+    device.subscribe(&topic, 1)?;
+    for round in 0..6 {
+        publisher.deliver(&Message::new(&topic, round.to_string()).qos(1))?;
+        let held = device.message_of(round.to_string())?;
+        let other = if device.v5() { Version::V311 } else { Version::V5 };
+        let mut next = login.clone().version(other).open_with_session(true)?;
+        device.expect_close(0x8E, &[])?;
+        let again = next.take_of(round.to_string())?;
+        ensure(again.dup && again.id == held.id, format!("id {} with DUP 1", held.id), &again)?;
+        next.ping()?;
+        device = next;
+    }
+    device.quiet()
 }
 
 /// Two devices with one id throw each other out thirty times: 0x8E each time, and nothing else suffers.

@@ -34,6 +34,10 @@ scenes! {
     both kept_member_joins_and_ends_under_a_stream "G03 G04" "" "4.8.2-3";
     v5 waiting_messages_survive_the_end_of_a_kept_member "G03 G04" "4.8.2-3";
     v5 waiting_messages_survive_the_arrival_of_a_kept_member "G03 G04" "4.8.2-3";
+    v5 messages_that_expire_in_a_group_are_dropped "H04" "3.3.2-5";
+    both qos_0_waits_for_nobody "G02" "" "4.8.2-3";
+    both kept_member_at_qos_0_gets_what_is_live "G09" "3.8.4-6" "4.8.2-3";
+    both member_taken_over_keeps_its_messages "G05 C09" "" "4.8.2-4";
     both each_message_goes_to_one_member "" "" "4.8.2-3";
     both two_groups_each_get_a_copy "U5-50" "" "4.8.2-2";
     v5 identifiers_are_those_of_the_receiving_member "U5-28" "3.3.4-3";
@@ -366,6 +370,78 @@ fn full_member(stage: &Stage<'_>, shared: &str) -> Check<(Peer, Message)> {
     publish_numbers(stage, 5)?;
     let first = full.message_of("0")?;
     Ok((full, first))
+}
+
+/// Messages wait for a group whose members are away and expire: the first that returns gets the living one only.
+fn messages_that_expire_in_a_group_are_dropped(stage: &Stage<'_>) -> Check {
+    let shared = stage.shared("g", "a");
+    let kept = stage.login("member").keep();
+    let mut member = kept.open()?;
+    member.subscribe(&shared, 1)?;
+    member.cut();
+    let mut publisher = stage.connect("pub")?;
+    let gone = Message::new(stage.topic("a"), "gone").qos(1).with(Property::MessageExpiryInterval(1));
+    publisher.deliver(&gone)?;
+    publisher.deliver(&Message::new(stage.topic("a"), "stays").qos(1))?;
+    stage.sleep_ms(2200);
+    let mut member = kept.open_with_session(true)?;
+    member.take_of("stays")?;
+    member.quiet()
+}
+
+/// QoS 0 to a group whose members are all away is dropped, QoS 1 behind it is kept.
+fn qos_0_waits_for_nobody(stage: &Stage<'_>) -> Check {
+    let shared = stage.shared("g", "a");
+    let kept = stage.login("member").keep();
+    let mut member = kept.open()?;
+    member.subscribe(&shared, 2)?;
+    member.cut();
+    let mut publisher = stage.connect("pub")?;
+    publisher.deliver(&Message::new(stage.topic("a"), "0"))?;
+    publisher.deliver(&Message::new(stage.topic("a"), "1").qos(1))?;
+    let mut member = kept.open_with_session(true)?;
+    let came = member.take_all(1)?;
+    let kept: Vec<String> = came.iter().filter(|message| message.qos > 0).map(Message::text).collect();
+    same("kept messages", &kept, &vec!["1".to_owned()])
+}
+
+/// A kept member with QoS 0 gets everything at QoS 0 while it is there; QoS 1 members beside it lose nothing.
+fn kept_member_at_qos_0_gets_what_is_live(stage: &Stage<'_>) -> Check {
+    let shared = stage.shared("g", "a");
+    let mut low = stage.login("low").keep().open()?;
+    low.subscribe(&shared, 0)?;
+    publish_numbers(stage, 5)?;
+    for number in 0..5_u64 {
+        let came = low.take_of(number.to_string())?;
+        same("QoS", &came.qos, &0)?;
+    }
+    let mut high = stage.login("high").keep().open()?;
+    high.subscribe(&shared, 1)?;
+    publish_numbers(stage, 20)?;
+    let mut members = [low, high];
+    let mut numbers: Vec<u64> =
+        take_across(&mut members, 20)?.iter().map(|(_, came)| came.number()).collect();
+    numbers.sort_unstable();
+    same("messages over both members", &numbers, &(0..20).collect())
+}
+
+/// A member with open deliveries is taken over by itself: it gets them again, nobody else does.
+fn member_taken_over_keeps_its_messages(stage: &Stage<'_>) -> Check {
+    let shared = stage.shared("g", "a");
+    let kept = stage.login("member").keep();
+    for qos in [1, 2] {
+        let mut old = kept.open()?;
+        old.subscribe(&shared, qos)?;
+        publish(stage, "x", qos)?;
+        let held = old.message_of("x")?;
+        let mut other = stage.subscriber("other", &shared, qos)?;
+        let mut new = kept.open_with_session(true)?;
+        same("the same PUBLISH with DUP 1:", &new.take_of("x")?, &held.dup())?;
+        new.quiet()?;
+        other.quiet()?;
+        other.unsubscribe(&shared)?;
+    }
+    Ok(())
 }
 
 /// This member gets all numbers below `total` that nobody has acknowledged yet.

@@ -35,6 +35,8 @@ scenes! {
     v5 disconnect_that_ends_the_session_publishes_a_delayed_will "D17" "3.14.4-3";
     both cut_connection_publishes_the_will_once "U5-40" "3.1.2-8 3.1.2-9 3.1.2-10" "3.1.2-7 3.1.2-8 3.1.2-10";
     both end_right_behind_a_packet_publishes_the_will "U5-40" "3.1.2-8" "3.1.2-8";
+    both reset_connection_publishes_the_will "U5-40" "3.1.2-8" "3.1.2-8";
+    both will_waits_for_absent_subscribers "" "3.1.2-8 4.5.0-1" "3.1.2-8 4.5.0-1";
     both protocol_error_publishes_the_will "U5-40" "3.1.2-8 4.8.0-1" "3.1.2-8 4.13.1-1";
     both plain_will_is_not_retained "" "3.1.2-16" "3.1.2-14";
     both retained_will_is_retained "" "3.1.2-17" "3.1.2-15";
@@ -289,6 +291,33 @@ fn end_right_behind_a_packet_publishes_the_will(stage: &Stage<'_>) -> Check {
         watcher.take_of("gone")?;
     }
     watcher.quiet()
+}
+
+/// The socket is dropped with unread data, which resets the connection: the will is published.
+fn reset_connection_publishes_the_will(stage: &Stage<'_>) -> Check {
+    let mut watcher = watcher(stage)?;
+    let topic = stage.topic("unread");
+    for _ in 0..10 {
+        let mut device = with_will(stage, 0).open()?;
+        device.subscribe(&topic, 0)?;
+        device.publish(&Message::new(&topic, "to myself"));
+        stage.sleep_ms(20);
+        drop(device);
+        watcher.take_of("gone")?;
+    }
+    watcher.quiet()
+}
+
+/// A will of QoS 1 waits for a session that is away when it fires.
+fn will_waits_for_absent_subscribers(stage: &Stage<'_>) -> Check {
+    let kept = stage.login("away").keep();
+    let mut away = kept.open()?;
+    away.subscribe(&will_topic(stage), 1)?;
+    away.cut();
+    with_will(stage, 0).open()?.cut();
+    let mut away = kept.open_with_session(true)?;
+    away.take_of("gone")?;
+    away.quiet()
 }
 
 /// A malformed packet closes the link, and the will is published.
