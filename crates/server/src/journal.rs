@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use longwire_net::mail::{BlockingInbox, Sender};
 use longwire_store::journal::{Answers, Journal, Mail};
-use tracing::error;
+use tracing::{error, info};
 
 use crate::worker;
 
@@ -27,9 +27,19 @@ pub(crate) type Unkept = Arc<AtomicUsize>;
 /// How soon a lane that failed is tried again.
 const RETRY_AFTER: Duration = Duration::from_millis(250);
 
+/// A journal and what its thread has to remember.
+struct Keeper {
+    journal: Journal,
+    unkept: Unkept,
+    /// Bytes of records that the log has not taken yet; a part of `unkept`.
+    gathered_bytes: usize,
+    /// The log took nothing when it was last asked.
+    is_failing: bool,
+}
+
 /// Starts the thread.
 pub(crate) fn start(
-    mut journal: Journal,
+    journal: Journal,
     mut inbox: BlockingInbox<ToJournal>,
     workers: Vec<Sender<worker::Mail>>,
     unkept: Unkept,
@@ -37,10 +47,11 @@ pub(crate) fn start(
     thread::Builder::new().name("journal".into()).spawn(move || {
         let mut letters = Vec::new();
         let mut answers: Answers = workers.iter().map(|_| Vec::new()).collect();
+        let mut keeper = Keeper { journal, unkept, gathered_bytes: 0, is_failing: false };
         loop {
-            let timeout = if journal.is_idle() { None } else { Some(RETRY_AFTER) };
+            let timeout = if keeper.journal.is_idle() { None } else { Some(RETRY_AFTER) };
             inbox.wait_take(&mut letters, timeout);
-            let stops = serve(&mut journal, &mut letters, &mut answers, &unkept);
+            let stops = keeper.serve(&mut letters, &mut answers);
             for (answer, worker) in answers.iter_mut().zip(&workers) {
                 if !answer.is_empty() {
                     worker.send(worker::Mail::Journal(std::mem::take(answer)));
@@ -53,32 +64,67 @@ pub(crate) fn start(
     })
 }
 
-/// Keeps and answers everything in `letters`; true if the last of them said to stop.
-fn serve(
-    journal: &mut Journal,
-    letters: &mut Vec<ToJournal>,
-    answers: &mut Answers,
-    unkept: &Unkept,
-) -> bool {
-    let mut stops = false;
-    let mut asks = Vec::new();
-    let mut bytes = 0;
-    for letter in letters.drain(..) {
-        match letter {
-            ToJournal::Mail(mail) => {
-                bytes += mail.bytes();
-                asks.extend(mail.asks.into_iter().map(|ask| (mail.from, ask)));
-                journal.gather(mail.from, mail.keeps, mail.confirm);
+impl Keeper {
+    /// Keeps and answers everything in `letters`; true if the last of them said to stop.
+    fn serve(&mut self, letters: &mut Vec<ToJournal>, answers: &mut Answers) -> bool {
+        let mut stops = false;
+        let mut asks = Vec::new();
+        for letter in letters.drain(..) {
+            match letter {
+                ToJournal::Mail(mail) => {
+                    self.gathered_bytes += mail.bytes();
+                    asks.extend(mail.asks.into_iter().map(|ask| (mail.from, ask)));
+                    self.journal.gather(mail.from, mail.keeps, mail.confirm);
+                }
+                ToJournal::Stop => stops = true,
             }
-            ToJournal::Stop => stops = true,
+        }
+        self.commit(answers);
+        for (from, ask) in asks {
+            self.journal.ask(from, ask, answers);
+        }
+        stops
+    }
+
+    /// What a failing log does not take goes on holding publishers back. It is told of once, and once that it is over.
+    fn commit(&mut self, answers: &mut Answers) {
+        match self.journal.commit(answers) {
+            Ok(()) => {
+                self.unkept.fetch_sub(std::mem::take(&mut self.gathered_bytes), Ordering::Relaxed);
+                if std::mem::take(&mut self.is_failing) {
+                    info!("the log takes records again");
+                }
+            }
+            Err(cause) => {
+                if !std::mem::replace(&mut self.is_failing, true) {
+                    error!(%cause, "the log took nothing; nothing is acknowledged until it does");
+                }
+            }
         }
     }
-    if let Err(cause) = journal.commit(answers) {
-        error!(%cause, "the log took nothing; nothing is acknowledged until it does");
+}
+
+#[cfg(test)]
+mod tests {
+    use longwire_broker::address::{HashKey, SessionRef};
+    use longwire_broker::limits::Limits;
+    use longwire_broker::record::Record;
+    use longwire_engine::memory::MemoryLog;
+
+    use super::*;
+
+    #[test]
+    fn what_a_failing_log_did_not_take_stays_unkept() {
+        let session = SessionRef { slot: 0, generation: 0, shard: 0 };
+        let keeps = vec![(1, Record::SessionEnded { session })];
+        let mail = Mail { from: 0, keeps, confirm: 0, asks: vec![] };
+        let bytes = mail.bytes();
+        let unkept = Arc::new(AtomicUsize::new(bytes));
+        let lane = Box::new(MemoryLog::new(1).open());
+        let journal = Journal::new(lane, HashKey(1, 2), &Limits::default());
+        let mut keeper =
+            Keeper { journal, unkept: Arc::clone(&unkept), gathered_bytes: 0, is_failing: false };
+        keeper.serve(&mut vec![ToJournal::Mail(mail)], &mut vec![vec![]]);
+        assert_eq!(unkept.load(Ordering::Relaxed), bytes);
     }
-    unkept.fetch_sub(bytes, Ordering::Relaxed);
-    for (from, ask) in asks {
-        journal.ask(from, ask, answers);
-    }
-    stops
 }

@@ -54,10 +54,11 @@ impl Report {
         address: SocketAddr,
         statement: &'static str,
         why: &'static str,
+        remedy: &'static str,
         tick: u32,
     ) {
         if self.may_tell(why, Some(address.ip()), tick) {
-            warn!(%address, statement, why, remedy = "connect with an MQTT client", "connection refused");
+            warn!(%address, statement, why, remedy, "connection refused");
         }
     }
 

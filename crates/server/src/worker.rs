@@ -329,7 +329,9 @@ impl Worker {
             Some((_, cause)) => match connection.stage {
                 Stage::Greeting => {
                     let why = "no CONNECT came within connect_timeout_secs";
-                    self.report.tell_stranger(connection.address(), "U5-16", why, now);
+                    let remedy =
+                        "connect with an MQTT client; a slow network may need a longer connect_timeout_secs";
+                    self.report.tell_stranger(connection.address(), "U5-16", why, remedy, now);
                     self.drop_connection(link);
                 }
                 Stage::Live => self.input(Input::Closed { link, cause }),

@@ -62,8 +62,9 @@ impl Worker {
             return;
         }
         if self.shared.sys.connections() >= self.connections_max {
-            let why = "connections_max is reached";
-            return self.report.tell_stranger(address, "U5-58", why, self.now.tick);
+            let (why, remedy) =
+                ("connections_max is reached", "raise connections_max, or find out who connects so often");
+            return self.report.tell_stranger(address, "U5-58", why, remedy, self.now.tick);
         }
         let has_bytes = !bytes.is_empty();
         let mut connection = Connection::new(stream, address, self.now.tick);

@@ -254,7 +254,9 @@ impl Worker {
             }
             Greeting::Refused(error, answer) => {
                 let connection = self.connections.by_slot_mut(link)?;
-                self.report.tell_stranger(connection.address(), error.statement, error.what, self.now.tick);
+                let remedy = "connect with an MQTT client, and mend it if it is one";
+                let (address, tick) = (connection.address(), self.now.tick);
+                self.report.tell_stranger(address, error.statement, error.what, remedy, tick);
                 if let Some(answer) = answer {
                     // A few bytes into an empty socket; a peer that cannot take them learns of the end alone.
                     let _ = connection.stream.write(&answer);
