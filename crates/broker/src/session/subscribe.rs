@@ -91,9 +91,14 @@ impl Shard {
         let Some(session) = self.sessions.by_slot_mut(slot) else {
             return Grant { code: ReasonCode::UnspecifiedError, replay: None };
         };
-        let options = target_options(session, wish.options);
-        let target = Target::new(Receiver::Session(address), options, wish.identifier);
-        let (filter, is_new) = turn.tables.routes_mut().subscribe(wish.filter, target);
+        let mut options = target_options(session, wish.options);
+        let mut routes = turn.tables.routes_mut();
+        let receiver = Receiver::Session(address);
+        // What was served from the log stays there, also at QoS 0: replacing loses no message [MQTT-3.8.4-4].
+        let held = routes.find(wish.filter).and_then(|filter| routes.target(filter, receiver));
+        options.durable |= held.is_some_and(Target::is_durable);
+        let (filter, is_new) = routes.subscribe(wish.filter, Target::new(receiver, options, wish.identifier));
+        drop(routes);
         if is_new {
             session.subscriptions.push(filter);
         }
