@@ -70,6 +70,12 @@ impl Effects {
         }
     }
 
+    /// True if a record asked for after the first `before` ones has this ticket: then, and only then, the journal will
+    /// say when it is kept. Other records may have been asked for in passing.
+    pub(crate) fn keeps_since(&self, before: usize, ticket: Ticket) -> bool {
+        self.keeps[before..].iter().any(|(of, _)| *of == ticket)
+    }
+
     /// Mails `parcel` to the shard `to`.
     pub(crate) fn post(&mut self, to: u16, parcel: Parcel) {
         self.mail[usize::from(to)].push(parcel);

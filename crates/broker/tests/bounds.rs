@@ -265,3 +265,17 @@ fn a_wide_fan_out_counts_until_its_last_receiver_is_served() {
     desk.input(Input::Continue);
     assert_eq!(desk.shard.wide_bytes(), 0);
 }
+
+#[test]
+fn nobody_waits_for_records_of_others() {
+    let mut desk = Desk::new();
+    desk.connect(0, b'd', true);
+    desk.keep();
+    desk.subscribe(0, b'w', 1);
+    desk.keep();
+    // A fleeting client whose will is for the log.
+    desk.packets(1, b"\x10\x13\x00\x04MQTT\x04\x0e\x00\x00\x00\x01f\x00\x01w\x00\x01!");
+    desk.connect(2, b'f', false);
+    assert_eq!(desk.effects.keeps.len(), 1, "the will: {:?}", desk.effects.keeps);
+    assert_eq!(desk.shard.pending(2), [0x20, 2, 0, 0], "CONNACK waits for nothing");
+}

@@ -93,7 +93,7 @@ impl Shard {
             session_present,
             keep_alive_secs,
         });
-        let is_waiting = turn.effects.keeps.len() > kept_before;
+        let is_waiting = turn.effects.keeps_since(kept_before, ticket);
         self.owe(link_id, is_waiting.then_some(ticket), Answer::ConnAck(connack), turn);
     }
 

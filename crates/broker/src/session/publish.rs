@@ -113,13 +113,14 @@ impl Shard {
             return self.owe(link_id, None, Answer::Received(kind, packet_id, reason), turn);
         }
         let ticket = self.next_ticket();
+        let kept_before = turn.effects.keeps.len();
         let Some(reason) = self.accept(link_id, publish, topic_name, ticket, turn) else {
             return self.no_room(link_id, kind, packet_id, topic_name, turn);
         };
         if is_exactly_once {
             self.remember_inbound(link_id, slot, packet_id, ticket, turn);
         }
-        let is_waiting = turn.effects.keeps.last().is_some_and(|(last, _)| *last == ticket)
+        let is_waiting = turn.effects.keeps_since(kept_before, ticket)
             || self.deferred.last().is_some_and(|deferred| deferred.ticket == ticket);
         self.owe(link_id, is_waiting.then_some(ticket), Answer::Received(kind, packet_id, reason), turn);
     }

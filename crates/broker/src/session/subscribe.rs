@@ -61,7 +61,7 @@ impl Shard {
         }
         let suback =
             SubAck { packet_id: subscribe.packet_id, properties: Properties::EMPTY, raw_codes: &codes };
-        let is_waiting = turn.effects.keeps.len() > kept_before;
+        let is_waiting = turn.effects.keeps_since(kept_before, ticket);
         let answer = |bytes| Answer::SubAck(bytes, replays);
         self.owe_packet(link_id, is_waiting.then_some(ticket), &Packet::SubAck(suback), answer, turn);
     }
@@ -186,7 +186,7 @@ impl Shard {
         }
         let unsuback =
             SubAck { packet_id: unsubscribe.packet_id, properties: Properties::EMPTY, raw_codes: &codes };
-        let is_waiting = turn.effects.keeps.len() > kept_before;
+        let is_waiting = turn.effects.keeps_since(kept_before, ticket);
         let packet = Packet::UnsubAck(unsuback);
         self.owe_packet(link_id, is_waiting.then_some(ticket), &packet, Answer::Bytes, turn);
     }
