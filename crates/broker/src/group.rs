@@ -21,11 +21,13 @@ use crate::shard::{Shard, Turn};
 #[derive(Debug, Default)]
 pub(crate) struct Group {
     members: BTreeMap<SessionRef, Member>,
+    /// Connected members; the first is the next to be served.
+    standings: BTreeSet<Standing>,
     queue: VecDeque<Lent>,
     queue_bytes: usize,
     log: GroupLog,
-    /// The member served last, so that equals take turns.
-    last_served: Option<SessionRef>,
+    /// Messages handed out, so that equals take turns.
+    handed_out: u64,
 }
 
 #[derive(Debug)]
@@ -34,7 +36,19 @@ struct Member {
     is_connected: bool,
     credits: u16,
     holds: u32,
+    /// What the group had handed out when it was served last.
+    served_at: u64,
     packet_size_max: u32,
+}
+
+/// Where a connected member stands among the others: those with room first, then those that hold the fewest, then
+/// those that were not served for longest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Standing {
+    is_full: bool,
+    holds: u32,
+    served_at: u64,
+    session: SessionRef,
 }
 
 /// How far a durable group has read the log.
@@ -77,21 +91,33 @@ pub(crate) fn leave_group(group: GroupRef, member: SessionRef, turn: &mut Turn<'
     post_to_group(GroupMail::Leave { group, member }, turn);
 }
 
+impl Member {
+    fn standing(&self, session: SessionRef) -> Option<Standing> {
+        let is_full = self.terms.qos > QoS::AtMostOnce && self.credits == 0;
+        let Member { holds, served_at, .. } = *self;
+        self.is_connected.then_some(Standing { is_full, holds, served_at, session })
+    }
+}
+
 impl Group {
-    /// The connected member with room that holds the fewest; among equals the one after the last served. QoS 0 needs
-    /// no room. `bytes` is about what the packet takes (U5-54).
+    /// The connected member that stands first and can take the message. QoS 0 needs no room. `bytes` is about what the
+    /// packet takes (U5-54).
     fn choose(&self, is_qos0: bool, bytes: usize) -> Option<SessionRef> {
-        let fits = |member: &Member| {
-            member.is_connected
-                && (is_qos0 || member.terms.qos == QoS::AtMostOnce || member.credits > 0)
-                && bytes <= member.packet_size_max as usize
+        let fits = |session| {
+            self.members.get(&session).is_some_and(|member| bytes <= member.packet_size_max as usize)
         };
-        let after_last = |session: &SessionRef| self.last_served.is_none_or(|last| *session > last);
-        self.members
-            .iter()
-            .filter(|(_, member)| fits(member))
-            .min_by_key(|(session, member)| (member.holds, !after_last(session), **session))
-            .map(|(session, _)| *session)
+        let with_room = self.standings.iter().take_while(|standing| is_qos0 || !standing.is_full);
+        with_room.map(|standing| standing.session).find(|&session| fits(session))
+    }
+
+    /// Changes a member, and its standing with it.
+    fn change(&mut self, session: SessionRef, change: impl FnOnce(&mut Member)) {
+        let Some(member) = self.members.get_mut(&session) else { return };
+        if let Some(standing) = member.standing(session) {
+            self.standings.remove(&standing);
+        }
+        change(member);
+        self.standings.extend(member.standing(session));
     }
 
     fn push(&mut self, lent: Lent, is_returned: bool) {
@@ -180,14 +206,17 @@ impl Shard {
 
     fn hand_out(&mut self, group_ref: GroupRef, session: SessionRef, lent: Lent, turn: &mut Turn<'_, '_>) {
         let Some(group) = self.groups.get_mut(&group_ref) else { return };
-        let Some(member) = group.members.get_mut(&session) else { return };
-        let qos = lent.message.view().qos.min(member.terms.qos);
-        if qos > QoS::AtMostOnce {
-            member.credits = member.credits.saturating_sub(1);
-        }
-        member.holds += 1;
-        group.last_served = Some(session);
-        let terms = member.terms.clone();
+        let Some(terms) = group.members.get(&session).map(|member| member.terms.clone()) else { return };
+        let qos = lent.message.view().qos.min(terms.qos);
+        group.handed_out += 1;
+        let served_at = group.handed_out;
+        group.change(session, |member| {
+            if qos > QoS::AtMostOnce {
+                member.credits = member.credits.saturating_sub(1);
+            }
+            member.holds += 1;
+            member.served_at = served_at;
+        });
         if session.shard == self.number {
             self.receive_hand_out(session, lent, &terms, turn);
         } else {
@@ -237,24 +266,24 @@ impl Shard {
             GroupMail::Join { group, member, terms } => self.member_joined(group, member, terms),
             GroupMail::Leave { group, member } => self.member_left(group, member, turn),
             GroupMail::Open { group, member, credits, packet_size_max } => {
-                if let Some(found) = self.member(group, member) {
-                    found.is_connected = true;
-                    found.credits = credits;
-                    found.packet_size_max = packet_size_max;
-                }
+                self.change_member(group, member, |member| {
+                    member.is_connected = true;
+                    member.credits = credits;
+                    member.packet_size_max = packet_size_max;
+                });
                 self.serve(group, turn);
             }
             GroupMail::Gone { group, member } => {
-                if let Some(found) = self.member(group, member) {
-                    found.is_connected = false;
-                    found.credits = 0;
-                }
+                self.change_member(group, member, |member| {
+                    member.is_connected = false;
+                    member.credits = 0;
+                });
             }
             GroupMail::Finished { group, member, position } => {
-                if let Some(found) = self.member(group, member) {
-                    found.holds = found.holds.saturating_sub(1);
-                    found.credits = (found.credits + 1).min(GROUP_CREDITS_MAX);
-                }
+                self.change_member(group, member, |member| {
+                    member.holds = member.holds.saturating_sub(1);
+                    member.credits = (member.credits + 1).min(GROUP_CREDITS_MAX);
+                });
                 self.group_settled(group, position, turn);
                 self.serve(group, turn);
             }
@@ -263,23 +292,34 @@ impl Shard {
         }
     }
 
-    fn member(&mut self, group: GroupRef, member: SessionRef) -> Option<&mut Member> {
-        self.groups.get_mut(&group)?.members.get_mut(&member)
+    fn change_member(&mut self, group: GroupRef, member: SessionRef, change: impl FnOnce(&mut Member)) {
+        if let Some(group) = self.groups.get_mut(&group) {
+            group.change(member, change);
+        }
     }
 
     fn member_joined(&mut self, group: GroupRef, session: SessionRef, terms: MemberTerms) {
         let group = self.groups.entry(group).or_default();
-        if let Some(member) = group.members.get_mut(&session) {
-            member.terms = terms;
-            return;
+        if group.members.contains_key(&session) {
+            return group.change(session, |member| member.terms = terms);
         }
-        let member = Member { terms, is_connected: false, credits: 0, holds: 0, packet_size_max: u32::MAX };
+        let member = Member {
+            terms,
+            is_connected: false,
+            credits: 0,
+            holds: 0,
+            served_at: 0,
+            packet_size_max: u32::MAX,
+        };
         group.members.insert(session, member);
     }
 
     fn member_left(&mut self, group_ref: GroupRef, session: SessionRef, turn: &mut Turn<'_, '_>) {
         let Some(group) = self.groups.get_mut(&group_ref) else { return };
-        group.members.remove(&session);
+        let member = group.members.remove(&session);
+        if let Some(standing) = member.and_then(|member| member.standing(session)) {
+            group.standings.remove(&standing);
+        }
         if group.members.is_empty() {
             // Nobody is left: what was not delivered goes with the group (U5-53).
             self.groups.remove(&group_ref);
@@ -291,12 +331,12 @@ impl Shard {
     /// A member could not begin what it was handed: it goes to the front again.
     fn hand_out_returned(&mut self, session: SessionRef, lent: Lent, full: bool, turn: &mut Turn<'_, '_>) {
         let group_ref = lent.group;
-        if let Some(member) = self.member(group_ref, session) {
+        self.change_member(group_ref, session, |member| {
             member.holds = member.holds.saturating_sub(1);
             if full {
                 member.credits = 0;
             }
-        }
+        });
         let Some(group) = self.groups.get_mut(&group_ref) else { return };
         group.push(lent, true);
         self.serve(group_ref, turn);
@@ -313,5 +353,60 @@ impl Shard {
             group.log.settled = through;
             turn.effects.asks.push(Ask::Settled { receiver: Receiver::Group(group_ref), through });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn member(slot: u32) -> SessionRef {
+        SessionRef { slot, generation: 0, shard: 0 }
+    }
+
+    /// A group of connected QoS 1 members with so many credits each.
+    fn group(credits: &[u16]) -> Group {
+        let mut group = Group::default();
+        for (slot, &credits) in (0..).zip(credits) {
+            let terms = MemberTerms { qos: QoS::AtLeastOnce, retain_as_published: false, identifier: 0 };
+            let (is_connected, packet_size_max) = (false, 100);
+            let fresh = Member { terms, is_connected, credits, holds: 0, served_at: 0, packet_size_max };
+            group.members.insert(member(slot), fresh);
+            group.change(member(slot), |member| member.is_connected = true);
+        }
+        group
+    }
+
+    #[test]
+    fn who_holds_the_fewest_is_next_and_equals_take_turns() {
+        let mut group = group(&[9, 9, 9]);
+        group.change(member(0), |member| (member.holds, member.served_at) = (1, 1));
+        group.change(member(1), |member| member.served_at = 2);
+        assert_eq!(group.choose(false, 1), Some(member(2)));
+        group.change(member(2), |member| member.served_at = 3);
+        assert_eq!(group.choose(false, 1), Some(member(1)));
+    }
+
+    #[test]
+    fn members_without_room_are_for_qos_0_only() {
+        let group = group(&[0]);
+        assert_eq!(group.choose(false, 1), None);
+        assert_eq!(group.choose(true, 1), Some(member(0)));
+    }
+
+    #[test]
+    fn a_message_too_large_for_the_next_goes_to_one_who_can_take_it() {
+        let mut group = group(&[9, 9]);
+        group.change(member(1), |member| (member.holds, member.packet_size_max) = (5, 1_000));
+        assert_eq!(group.choose(false, 500), Some(member(1)));
+        assert_eq!(group.choose(false, 5_000), None);
+    }
+
+    #[test]
+    fn who_is_gone_is_not_chosen() {
+        let mut group = group(&[9]);
+        group.change(member(0), |member| member.is_connected = false);
+        assert_eq!(group.choose(true, 1), None);
+        assert!(group.standings.is_empty());
     }
 }

@@ -37,9 +37,10 @@ pub struct Limits {
     pub subscriptions_per_session_max: usize,
     /// Subscriptions of all sessions. Beyond: SUBACK 0x97.
     pub subscriptions_max: usize,
-    /// Retained messages. Beyond: a new topic is refused with 0x97; replacing and deleting go on.
+    /// Retained messages. Beyond: a new topic is refused with 0x97, or delivered but not retained where that cannot be
+    /// said (QoS 0, before 5.0); replacing and deleting go on.
     pub retained_max: usize,
-    /// Bytes of retained messages, topics and properties included. Beyond: as `retained_max`.
+    /// Bytes of retained messages, topics and properties included. Beyond: as `retained_max`, and what is replaced may not grow.
     pub retained_bytes_max: usize,
     /// Bytes the journal may hold for absent sessions while it lives in memory. Beyond: publishers of messages that
     /// need it get 0x97.

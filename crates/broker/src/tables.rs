@@ -5,10 +5,12 @@
 //! anybody who saw the SUBACK finds the subscription (B07).
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use parking_lot::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::address::HashKey;
+use crate::limits::Limits;
 use crate::message::Message;
 use crate::retained::Retained;
 use crate::routes::Routes;
@@ -22,6 +24,8 @@ pub struct Tables {
     pub order: Mutex<()>,
     /// Retained messages with the bytes they hold.
     pub retained: RwLock<RetainedMessages>,
+    /// Sessions of all shards.
+    sessions: AtomicUsize,
 }
 
 /// Retained messages with the bytes they hold.
@@ -31,6 +35,17 @@ pub struct RetainedMessages {
     pub topics: Retained<Arc<Message>>,
     /// Bytes of content.
     pub bytes: usize,
+}
+
+impl RetainedMessages {
+    /// True if a message of `bytes` bytes may be retained: within the limits, or no larger than the one it replaces.
+    pub(crate) fn has_room(&self, topic: &str, bytes: usize, limits: &Limits) -> bool {
+        let replaced = self.topics.value(topic).map(|message| message.len());
+        let bytes_after = self.bytes - replaced.unwrap_or(0) + bytes;
+        (replaced.is_some() || self.topics.len() < limits.retained_max)
+            && (bytes_after <= limits.retained_bytes_max
+                || replaced.is_some_and(|replaced| bytes <= replaced))
+    }
 }
 
 /// What the tables hold.
@@ -49,7 +64,12 @@ pub struct Sizes {
 impl Tables {
     /// Empty tables; `key` seeds the hash tables, whose keys attackers choose.
     pub fn new(key: HashKey) -> Self {
-        Tables { routes: RwLock::new(Routes::new(key)), order: Mutex::new(()), retained: RwLock::default() }
+        Tables {
+            routes: RwLock::new(Routes::new(key)),
+            order: Mutex::new(()),
+            retained: RwLock::default(),
+            sessions: AtomicUsize::new(0),
+        }
     }
 
     /// What the tables hold.
@@ -85,6 +105,11 @@ impl<'a> TablesInTurn<'a> {
     pub(crate) fn routes_mut(&mut self) -> RwLockWriteGuard<'a, Routes> {
         self.routes = None;
         self.tables.routes.write()
+    }
+
+    /// How many sessions all shards have.
+    pub(crate) fn sessions(&self) -> &'a AtomicUsize {
+        &self.tables.sessions
     }
 
     /// Retained messages.

@@ -34,13 +34,16 @@ struct Desk {
 
 impl Desk {
     fn new() -> Self {
-        let key = HashKey(1, 2);
-        let limits = Limits {
+        Desk::with(Limits {
             outbox_bytes_max: OUTBOX_BYTES_MAX,
             queue_bytes_max: 100_000,
             inflight_max: 1_000,
             ..Limits::default()
-        };
+        })
+    }
+
+    fn with(limits: Limits) -> Self {
+        let key = HashKey(1, 2);
         Desk { shard: Shard::new(0, 1, key, limits), tables: Tables::new(key), effects: Effects::new(0, 1) }
     }
 
@@ -278,4 +281,44 @@ fn nobody_waits_for_records_of_others() {
     desk.connect(2, b'f', false);
     assert_eq!(desk.effects.keeps.len(), 1, "the will: {:?}", desk.effects.keeps);
     assert_eq!(desk.shard.pending(2), [0x20, 2, 0, 0], "CONNACK waits for nothing");
+}
+
+#[test]
+fn a_subscription_can_be_replaced_when_no_more_are_granted() {
+    let mut desk = Desk::with(Limits { subscriptions_per_session_max: 2, ..Limits::default() });
+    desk.connect(0, b'c', false);
+    desk.subscribe(0, b'a', 0);
+    desk.packets(0, b"\x82\x0f\x00\x01\x00\x0a$share/g/s\x00");
+    desk.drain(0);
+    desk.subscribe(0, b'b', 0);
+    desk.subscribe(0, b'a', 1);
+    desk.packets(0, b"\x82\x0f\x00\x01\x00\x0a$share/g/s\x01");
+    let subacks = [[0x90, 3, 0, 1, 0x80], [0x90, 3, 0, 1, 1], [0x90, 3, 0, 1, 1]];
+    assert_eq!(desk.shard.pending(0), subacks.concat());
+}
+
+#[test]
+fn what_is_retained_may_not_grow_beyond_its_bound_by_replacing() {
+    let mut desk = Desk::with(Limits { retained_bytes_max: 100, ..Limits::default() });
+    desk.connect(0, b'c', false);
+    for size in [10, 90, 120, 5] {
+        let mut bytes = publish(b't', None, size);
+        bytes[0] |= 1;
+        desk.packets(0, &bytes);
+        desk.input(Input::PublishDeferred);
+    }
+    // With topic and client id.
+    assert_eq!(desk.tables.sizes().retained_bytes, 7);
+    assert_eq!(desk.shard.count().publishes_dropped, 1);
+}
+
+#[test]
+fn the_sessions_of_all_shards_count_against_one_bound() {
+    let limits = Limits { sessions_max: 1, ..Limits::default() };
+    let mut desk = Desk::with(limits.clone());
+    desk.connect(0, b'a', false);
+    // Another shard with the same tables.
+    desk.shard = Shard::new(0, 1, HashKey(1, 2), limits);
+    desk.connect(1, b'b', false);
+    assert!(matches!(desk.effects.events.last(), Some(Event::Refused { .. })), "{:?}", desk.effects.events);
 }

@@ -3,6 +3,7 @@
 //! [`Shard::pump`] is the only code that starts waiting deliveries, and always in this order: what an earlier
 //! connection left open, retained messages that a subscription asked for, the queue, the log.
 
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
 use longwire_proto::encode::AckKind;
@@ -173,17 +174,28 @@ impl Shard {
         }
         let Some(slot) = self.session_of(link_id) else { return };
         let Some(session) = self.sessions.by_slot_mut(slot) else { return };
-        session.extra_mut().replays.extend(replays);
+        let waiting = &mut session.extra_mut().replays;
+        waiting.extend(replays);
+        if waiting.len() > 2 * self.limits.subscriptions_per_session_max {
+            forget_repeated(waiting);
+        }
         self.pump(slot, turn);
     }
 
     /// Some retained messages, read as they are now: what was set meanwhile is seen, never something older than
     /// what was sent live.
     fn replay(&mut self, slot: u32, link_id: LinkId, turn: &mut Turn<'_, '_>) -> Step {
+        let address = self.address(slot);
         let Some(session) = self.sessions.by_slot_mut(slot) else { return Step::Wait };
         let is_durable = session.durable;
         let Some(extra) = session.extra_if() else { return Step::Wait };
         let Some(mut replay) = extra.replays.pop_front() else { return Step::Done };
+        let routes = turn.tables.routes();
+        let receiver = Receiver::Session(address);
+        if routes.find(&replay.filter).and_then(|filter| routes.target(filter, receiver)).is_none() {
+            // It has unsubscribed meanwhile.
+            return Step::Again;
+        }
         let at_once = match replay.qos {
             QoS::AtMostOnce => REPLAYED_AT_ONCE,
             _ => REPLAYED_AT_ONCE.min(usize::from(extra.outgoing.room())),
@@ -425,6 +437,17 @@ impl Shard {
             }
         }
     }
+}
+
+/// Keeps the newest of those that wait for one filter: whoever subscribes again and again while reading slowly is sent
+/// the retained messages once.
+fn forget_repeated(replays: &mut VecDeque<Replay>) {
+    let mut seen = HashSet::new();
+    let newest_first = std::mem::take(replays).into_iter().rev();
+    let mut kept: VecDeque<Replay> =
+        newest_first.filter(|replay| seen.insert(replay.filter.clone())).collect();
+    kept.make_contiguous().reverse();
+    *replays = kept;
 }
 
 /// False if no retained message matches the filter, so that most subscriptions need no block for their replay.

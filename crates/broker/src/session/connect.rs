@@ -1,6 +1,7 @@
 //! A client connects: which session it gets, what becomes of an older connection, what CONNACK says.
 
 use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
 
 use longwire_proto::packet::{ConnAck, Connect};
 use longwire_proto::property::{PropertiesBuf, Property};
@@ -60,7 +61,7 @@ impl Shard {
         proof: Option<&Proof>,
         turn: &mut Turn<'_, '_>,
     ) {
-        if let Err(refusal) = self.may_connect(connect) {
+        if let Err(refusal) = self.may_connect(connect, turn) {
             return self.refuse(link_id, connect.client_id, &refusal, turn);
         }
         let is_assigned = connect.client_id.is_empty();
@@ -72,6 +73,7 @@ impl Shard {
         let session_present = resumed.is_some();
         let expiry_secs = self.expiry_of(connect);
         let slot = resumed.unwrap_or_else(|| {
+            turn.tables.sessions().fetch_add(1, Ordering::Relaxed);
             self.insert_session(Session::new(client_id, expiry_secs > 0, expiry_secs)).slot
         });
         self.attach(slot, link_id, connect, expiry_secs, ticket, turn);
@@ -97,7 +99,7 @@ impl Shard {
         self.owe(link_id, is_waiting.then_some(ticket), Answer::ConnAck(connack), turn);
     }
 
-    fn may_connect(&self, connect: &Connect<'_>) -> Result<(), Refusal> {
+    fn may_connect(&self, connect: &Connect<'_>, turn: &Turn<'_, '_>) -> Result<(), Refusal> {
         let refusal = |reason, why, remedy| Err(Refusal { reason, why, remedy });
         let invalid = ReasonCode::ClientIdentifierNotValid;
         if connect.client_id.len() > usize::from(self.limits.client_id_bytes_max) {
@@ -125,7 +127,8 @@ impl Shard {
                 "shorten it at the client, or raise keep_alive_secs_max",
             );
         }
-        if self.sessions.len() >= self.limits.sessions_max && self.find_session(connect.client_id).is_none() {
+        let sessions = turn.tables.sessions().load(Ordering::Relaxed);
+        if sessions >= self.limits.sessions_max && self.find_session(connect.client_id).is_none() {
             return refusal(
                 ReasonCode::QuotaExceeded,
                 "sessions_max is reached",

@@ -1,5 +1,7 @@
 //! A connection ends, and perhaps the session with it: who is told what, what becomes of the will, and when.
 
+use std::sync::atomic::Ordering;
+
 use longwire_proto::packet::Disconnect;
 use longwire_proto::property::Properties;
 use longwire_proto::transfer::Stage;
@@ -243,6 +245,7 @@ impl Shard {
         self.publish_will(address, turn);
         self.stop_timers(address);
         let Some(mut session) = self.remove_session(address) else { return };
+        turn.tables.sessions().fetch_sub(1, Ordering::Relaxed);
         if !session.subscriptions.is_empty() {
             let mut routes = turn.tables.routes_mut();
             for &filter in &session.subscriptions {

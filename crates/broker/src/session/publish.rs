@@ -112,6 +112,11 @@ impl Shard {
             self.refused(link_id, topic_name, reason, why, turn);
             return self.owe(link_id, None, Answer::Received(kind, packet_id, reason), turn);
         }
+        if !self.may_retain(link_id, publish, topic_name, turn) {
+            let reason = ReasonCode::QuotaExceeded;
+            self.refused(link_id, topic_name, reason, NO_ROOM_TO_RETAIN, turn);
+            return self.owe(link_id, None, Answer::Received(kind, packet_id, reason), turn);
+        }
         let ticket = self.next_ticket();
         let kept_before = turn.effects.keeps.len();
         let Some(reason) = self.accept(link_id, publish, topic_name, ticket, turn) else {
@@ -203,6 +208,24 @@ impl Shard {
             return Err((ReasonCode::TopicNameInvalid, "more topic levels than topic_levels_max"));
         }
         Ok(())
+    }
+
+    /// False if there is no room to retain the message and its publisher can be told so: one before 5.0 has it
+    /// delivered, but not retained.
+    fn may_retain(
+        &self,
+        link_id: LinkId,
+        publish: &Publish<'_>,
+        topic_name: &str,
+        turn: &Turn<'_, '_>,
+    ) -> bool {
+        if !publish.retain || publish.payload.is_empty() || self.version(link_id) != Some(Version::V5) {
+            return true;
+        }
+        let client_id = self.client_id(link_id).unwrap_or_default();
+        let bytes =
+            client_id.len() + topic_name.len() + publish.properties.as_bytes().len() + publish.payload.len();
+        turn.tables.retained().read().has_room(topic_name, bytes, &self.limits)
     }
 
     /// Tells of a publication that is refused while the connection stays.
@@ -324,6 +347,7 @@ impl Shard {
     fn retain(&mut self, message: &Arc<Message>, turn: &mut Turn<'_, '_>) {
         let view = message.view();
         let mut retained = turn.tables.retained().write();
+        let has_room = retained.has_room(view.topic, message.len(), &self.limits);
         let RetainedMessages { topics, bytes } = &mut *retained;
         if view.payload.is_empty() {
             if let Some(old) = topics.remove(view.topic) {
@@ -331,15 +355,13 @@ impl Shard {
             }
             return;
         }
-        let is_full = topics.len() >= self.limits.retained_max
-            || *bytes + message.len() > self.limits.retained_bytes_max;
-        if is_full && topics.value(view.topic).is_none() {
+        if !has_room {
             drop(retained);
             self.counters.publishes_dropped += 1;
             turn.effects.events.push(Event::Dropped {
                 client: view.publisher_id.into(),
                 topic: view.topic.into(),
-                why: "not retained: retained_max or retained_bytes_max is reached; clear topics or raise the limit",
+                why: NO_ROOM_TO_RETAIN,
             });
             return;
         }
@@ -389,6 +411,10 @@ impl Shard {
         self.owe(link_id, ticket, Answer::Ack(AckKind::PubComp, ack.packet_id, reason), turn);
     }
 }
+
+/// Why a message is not retained.
+const NO_ROOM_TO_RETAIN: &str =
+    "not retained: retained_max or retained_bytes_max is reached; clear topics or raise the limit";
 
 /// More levels than `max`? Counts bytes, since `/` is never part of another character.
 pub(crate) fn has_too_many_levels(text: &str, max: u16) -> bool {

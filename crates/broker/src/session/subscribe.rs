@@ -74,15 +74,27 @@ impl Shard {
         }
         let Some(session) = self.sessions.by_slot(slot) else { return refusal(ReasonCode::UnspecifiedError) };
         let memberships = session.extra().map_or(0, |extra| extra.memberships.len());
-        if session.subscriptions.len() + memberships >= self.limits.subscriptions_per_session_max
-            || turn.tables.routes().subscriptions() >= self.limits.subscriptions_max
-        {
+        let is_full = session.subscriptions.len() + memberships >= self.limits.subscriptions_per_session_max
+            || turn.tables.routes().subscriptions() >= self.limits.subscriptions_max;
+        if is_full && !self.is_subscribed(slot, wish.filter, turn) {
             return refusal(ReasonCode::QuotaExceeded);
         }
         match topic::shared(wish.filter) {
             Some(shared) => self.join(slot, wish, shared.filter, turn),
             None => self.add_subscription(slot, wish, turn),
         }
+    }
+
+    /// True if the session has a subscription with this filter, a shared one included: it may always be replaced.
+    fn is_subscribed(&self, slot: u32, filter: &str, turn: &mut Turn<'_, '_>) -> bool {
+        let routes = turn.tables.routes();
+        if topic::shared(filter).is_some() {
+            let extra = self.sessions.by_slot(slot).and_then(|session| session.extra());
+            let group = routes.find_group(filter);
+            return extra.zip(group).is_some_and(|(extra, group)| extra.memberships.contains(&group));
+        }
+        let receiver = Receiver::Session(self.address(slot));
+        routes.find(filter).is_some_and(|filter| routes.target(filter, receiver).is_some())
     }
 
     /// A subscription of the session's own; an equal filter is replaced `[MQTT-3.8.4-3]`.
@@ -203,9 +215,6 @@ impl Shard {
         let Some(session) = self.sessions.by_slot_mut(slot) else { return true };
         if let Some(index) = session.subscriptions.iter().position(|held| *held == filter) {
             session.subscriptions.swap_remove(index);
-        }
-        if let Some(extra) = session.extra_if() {
-            extra.replays.retain(|replay| *replay.filter != *filter_text);
         }
         true
     }
