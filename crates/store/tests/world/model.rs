@@ -37,13 +37,6 @@ pub(crate) struct Subscription {
     pub(crate) gone_at: Option<Step>,
 }
 
-/// How often one session saw a publication, repeats with DUP apart.
-#[derive(Clone, Copy, Default)]
-pub(crate) struct Copies {
-    at_qos_0: usize,
-    acknowledged: usize,
-}
-
 /// One session, from a CONNACK without to the next one without.
 pub(crate) struct Session {
     pub(crate) player: usize,
@@ -51,8 +44,8 @@ pub(crate) struct Session {
     pub(crate) is_over: bool,
     pub(crate) offline_since: Option<Millis>,
     pub(crate) subscriptions: Vec<Subscription>,
-    /// Copies of each publication, by its number.
-    pub(crate) seen: HashMap<usize, Copies>,
+    /// Copies of each publication, by its number; repeats with DUP apart.
+    pub(crate) seen: HashMap<usize, usize>,
     newest: HashMap<(usize, &'static str, QoS, QoS), usize>,
     /// The last payload of each topic.
     pub(crate) last: HashMap<String, String>,
@@ -159,23 +152,15 @@ impl Session {
 
     fn count(&mut self, number: usize, publication: &Publication, delivery: &Delivery) -> Result<(), String> {
         let is_first = !self.seen.contains_key(&number);
-        let Copies { mut at_qos_0, mut acknowledged } = self.seen.get(&number).copied().unwrap_or_default();
-        let is_first_of_its_kind = if delivery.qos == QoS::AtMostOnce {
-            at_qos_0 += 1;
-            at_qos_0 == 1
-        } else {
-            acknowledged += usize::from(!delivery.dup || acknowledged == 0);
-            acknowledged == 1
-        };
-        self.seen.insert(number, Copies { at_qos_0, acknowledged });
+        let copies = self.seen.entry(number).or_default();
+        // A repeat at QoS 2 never comes so far.
+        *copies += usize::from(is_first || !delivery.dup || delivery.qos == QoS::ExactlyOnce);
         let copies_max = if publication.qos == QoS::AtLeastOnce { publication.sends } else { 1 };
         // While a subscription changes its level, a message on its way may come by the old and by the new one.
         let changed =
             |held: &Subscription| held.matches(publication.topic) && held.changed_at >= publication.sent_at;
         let is_changing = self.subscriptions.iter().any(changed);
-        let copies = if is_changing { at_qos_0.max(acknowledged) } else { at_qos_0 + acknowledged };
-        let is_repeated = delivery.qos == QoS::ExactlyOnce && !is_first_of_its_kind && copies_max == 1;
-        if copies > copies_max || is_repeated {
+        if *copies > copies_max * (1 + usize::from(is_changing)) {
             return Err(format!("{delivery:?} was delivered before"));
         }
         if self.subscriptions.iter().any(|held| held.is_shared() && held.matches(&delivery.topic)) {
@@ -183,8 +168,16 @@ impl Session {
         }
         let key = (publication.publisher, publication.topic, publication.qos, delivery.qos);
         let newest = self.newest.entry(key).or_insert(number);
-        // One that was sent again at QoS 1 may come first by its second sending.
-        let may_be_late = publication.qos == QoS::AtLeastOnce && publication.sends > 1;
+        // One that was sent again at QoS 1 may come first by its second sending; one that was to be read from the log
+        // for a subscription that is ended may come behind those that are served live by another.
+        let was_left = |held: &Subscription| {
+            held.matches(publication.topic)
+                && held.unsubscribed_at.is_some_and(|left| left >= publication.sent_at)
+        };
+        let may_be_late = match delivery.qos {
+            QoS::AtMostOnce => is_changing || self.subscriptions.iter().any(was_left),
+            _ => false,
+        } || (publication.qos == QoS::AtLeastOnce && publication.sends > 1);
         if is_first && number < *newest && !may_be_late {
             return Err(format!("{delivery:?} came after number {newest} of the same publisher"));
         }
