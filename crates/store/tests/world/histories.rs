@@ -136,7 +136,7 @@ impl History {
             step: 0,
             players,
             sessions: Vec::new(),
-            publications: Publications::default(),
+            publications: Publications { all: Vec::new(), may_be_refused: version.is_some() },
             abandoned: Vec::new(),
             is_tight,
             lines: vec![format!("{shards} shards, tight: {is_tight}")],
@@ -289,7 +289,7 @@ impl History {
             2..4 => (self.random.pick(&SHARED).0, self.random.pick(&LEVELS), false),
             _ => (self.random.pick(&PLAIN), self.random.pick(&LEVELS), false),
         };
-        let index = self.publications.0.len();
+        let index = self.publications.all.len();
         let mut packet_id = 0;
         if qos > QoS::AtMostOnce {
             let outgoing = &mut self.players[number].outgoing;
@@ -300,7 +300,7 @@ impl History {
         }
         let is_deletion = retain && self.random.chance(15);
         let padding = "x".repeat(self.random.pick(&[0, 10, 200]));
-        self.publications.0.push(Publication {
+        self.publications.all.push(Publication {
             publisher: number,
             topic,
             qos,
@@ -314,7 +314,7 @@ impl History {
     }
 
     fn send_publication(&mut self, number: usize, index: usize, packet_id: u16, dup: bool) {
-        let publication = &mut self.publications.0[index];
+        let publication = &mut self.publications.all[index];
         publication.sends += 1;
         let Publication { topic, qos, retain, ref payload, .. } = *publication;
         let outgoing = client::Outgoing { topic, payload, qos, retain, dup, packet_id };
@@ -398,7 +398,7 @@ impl History {
             Got::Publish(delivery) => self.delivered(number, &delivery),
             Got::PubAck(id, reason) => {
                 let index = self.players[number].outgoing.puback(packet_id(id)).expect("PUBACK fits");
-                self.publications.0[index].accepted = !reason.is_error();
+                self.publications.all[index].accepted = !reason.is_error();
             }
             Got::PubRec(id, reason) => {
                 let player = &mut self.players[number];
@@ -408,7 +408,7 @@ impl History {
                     return true;
                 }
                 match player.outgoing.pubrec(id) {
-                    Ok(index) => self.publications.0[index].accepted = true,
+                    Ok(index) => self.publications.all[index].accepted = true,
                     Err(_) => assert!(player.outgoing.contains(id), "PUBREC for {id}, which is not open"),
                 }
                 player.acks.push_back((AckKind::PubRel, id.get()));
@@ -576,7 +576,7 @@ impl History {
 
     /// What a group with a member that stays accepted went to some member.
     fn check_groups(&self) {
-        for (number, publication) in self.publications.0.iter().enumerate() {
+        for (number, publication) in self.publications.all.iter().enumerate() {
             let Some((_, filter)) = SHARED.iter().find(|(topic, _)| *topic == publication.topic) else {
                 continue;
             };
@@ -618,7 +618,7 @@ impl History {
         observer.disconnect(&mut self.world);
         for (topic, qos) in RETAINED {
             let value = found.get(topic).map_or("", String::as_str);
-            let Some(first) = self.publications.0.iter().find(|one| one.topic == topic) else { continue };
+            let Some(first) = self.publications.all.iter().find(|one| one.topic == topic) else { continue };
             for session in self.sessions.iter().filter(|session| !session.is_over) {
                 let mut holding = session.subscriptions.iter().filter(|held| held.matches(topic));
                 let holds_all_along = holding.clone().any(|held| held.holds_since(first.sent_at));

@@ -53,13 +53,17 @@ pub(crate) struct Session {
 
 /// Everything published.
 #[derive(Default)]
-pub(crate) struct Publications(pub(crate) Vec<Publication>);
+pub(crate) struct Publications {
+    pub(crate) all: Vec<Publication>,
+    /// The journal may be full: one that was refused is taken when it is sent again, after those behind it.
+    pub(crate) may_be_refused: bool,
+}
 
 impl Publications {
     /// The publication a payload belongs to; deletions of retained messages carry none.
     fn of(&self, payload: &str) -> Option<(usize, &Publication)> {
         let number: usize = payload.split(':').next()?.parse().ok()?;
-        Some((number, &self.0[number]))
+        Some((number, &self.all[number]))
     }
 }
 
@@ -147,47 +151,59 @@ impl Session {
         if delivery.retain {
             return if publication.retain { Ok(()) } else { Err(format!("{delivery:?} is not retained")) };
         }
-        self.count(number, publication, delivery)
+        self.count(number, publication, delivery, publications.may_be_refused)
     }
 
-    fn count(&mut self, number: usize, publication: &Publication, delivery: &Delivery) -> Result<(), String> {
+    fn count(
+        &mut self,
+        number: usize,
+        publication: &Publication,
+        delivery: &Delivery,
+        may_be_refused: bool,
+    ) -> Result<(), String> {
         let is_first = !self.seen.contains_key(&number);
+        // While a subscription changes its level, a message on its way may come by the old and by the new one.
+        let ways = 1 + usize::from(self.any_since(publication, |held| Some(held.changed_at)));
+        let copies_max = if publication.qos == QoS::AtLeastOnce { publication.sends } else { 1 };
         let copies = self.seen.entry(number).or_default();
         // A repeat at QoS 2 never comes so far.
         *copies += usize::from(is_first || !delivery.dup || delivery.qos == QoS::ExactlyOnce);
-        let copies_max = if publication.qos == QoS::AtLeastOnce { publication.sends } else { 1 };
-        // While a subscription changes its level, a message on its way may come by the old and by the new one.
-        let changed =
-            |held: &Subscription| held.matches(publication.topic) && held.changed_at >= publication.sent_at;
-        let is_changing = self.subscriptions.iter().any(changed);
-        if *copies > copies_max * (1 + usize::from(is_changing)) {
+        if *copies > copies_max * ways {
             return Err(format!("{delivery:?} was delivered before"));
         }
         if self.subscriptions.iter().any(|held| held.is_shared() && held.matches(&delivery.topic)) {
             return Ok(());
         }
         let key = (publication.publisher, publication.topic, publication.qos, delivery.qos);
-        let newest = self.newest.entry(key).or_insert(number);
-        // One that was sent again at QoS 1 may come first by its second sending; one that was to be read from the log
-        // for a subscription that is ended may come behind those that are served live by another.
-        let was_left = |held: &Subscription| {
-            held.matches(publication.topic)
-                && held.unsubscribed_at.is_some_and(|left| left >= publication.sent_at)
-        };
-        let may_be_late = match delivery.qos {
-            QoS::AtMostOnce => is_changing || self.subscriptions.iter().any(was_left),
-            _ => false,
-        } || (publication.qos == QoS::AtLeastOnce && publication.sends > 1);
-        if is_first && number < *newest && !may_be_late {
+        let newest = self.newest.get(&key).copied().unwrap_or(number);
+        if is_first && number < newest && !self.may_be_late(publication, delivery.qos, may_be_refused) {
             return Err(format!("{delivery:?} came after number {newest} of the same publisher"));
         }
-        *newest = number.max(*newest);
+        self.newest.insert(key, number.max(newest));
         Ok(())
+    }
+
+    /// One that was sent again may come first by its second sending: at QoS 1, or after it was refused. At QoS 0, one
+    /// that is read from the log for a subscription as it was may come behind what another one brings live.
+    fn may_be_late(&self, publication: &Publication, qos: QoS, may_be_refused: bool) -> bool {
+        let was_sent_again = publication.sends > 1;
+        let was_changed = || {
+            self.any_since(publication, |held| Some(held.changed_at))
+                || self.any_since(publication, |held| held.unsubscribed_at)
+        };
+        was_sent_again && (may_be_refused || publication.qos == QoS::AtLeastOnce)
+            || qos == QoS::AtMostOnce && was_changed()
+    }
+
+    /// This happened to a subscription to the publication's topic since it was published.
+    fn any_since(&self, publication: &Publication, event: impl Fn(&Subscription) -> Option<Step>) -> bool {
+        let mut matching = self.subscriptions.iter().filter(|held| held.matches(publication.topic));
+        matching.any(|held| event(held).is_some_and(|step| step >= publication.sent_at))
     }
 
     /// The publication that should have reached it and did not.
     pub(crate) fn missing<'a>(&self, publications: &'a Publications) -> Option<(usize, &'a Publication)> {
-        publications.0.iter().enumerate().find(|(number, publication)| {
+        publications.all.iter().enumerate().find(|(number, publication)| {
             let is_promised = |held: &Subscription| {
                 !held.is_shared()
                     && held.lowest > QoS::AtMostOnce
