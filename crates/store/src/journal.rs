@@ -197,7 +197,7 @@ impl Journal {
     fn apply(&mut self, position: Position, record: Record, deliveries: &mut [Vec<LogDelivery>]) {
         match record {
             Record::Message { message, groups } => {
-                self.apply_message(position, &message, &groups, deliveries)
+                self.apply_message(position, &message, &groups, deliveries);
             }
             Record::GroupEnded { group } => self.end_group(group),
             Record::SessionBegun { session, .. } => {
