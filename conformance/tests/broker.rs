@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::{Arc, Mutex};
 
-use longwire_conformance::{Outcome, Settings, run};
+use longwire_conformance::{Outcome, Settings, Version, run};
 
 /// Log lines shown when something failed.
 const LOG_LINES: usize = 30;
@@ -37,10 +37,13 @@ fn limits_that_an_operator_chose_are_announced_and_kept() {
 }
 
 #[test]
-fn longest_keep_alive_that_an_operator_chose_is_announced_and_kept() {
-    let broker = Broker::start(&["limits.keep_alive_secs_max=2"]);
-    let only = Some("limits::longer_keep_alive".to_owned());
-    broker.passes(&Settings { only, ..Settings::new(broker.address) }, 2);
+fn longest_keep_alive_and_client_id_that_an_operator_chose_are_kept() {
+    let broker = Broker::start(&["limits.keep_alive_secs_max=2", "limits.client_id_bytes_max=100"]);
+    let keep_alive = Some("limits::longer_keep_alive".to_owned());
+    broker.passes(&Settings { only: keep_alive, ..Settings::new(broker.address) }, 2);
+    let client_id = Some("limits::longer_client_id".to_owned());
+    let v5 = vec![Version::V5];
+    broker.passes(&Settings { only: client_id, versions: v5, ..Settings::new(broker.address) }, 1);
 }
 
 /// A broker of ours that ends with this value.

@@ -10,12 +10,13 @@ use longwire_proto::{ReasonCode, Version};
 
 use super::scenes;
 use crate::failure::{Check, Failure, ensure};
-use crate::message::Message;
+use crate::message::{Arrival, Message};
 use crate::stage::Stage;
 
 scenes! {
     v5 session_expiry_is_capped "C07 U5-18" "4.1.0-2";
     v5 longer_keep_alive_is_replaced "I13" "3.1.2-21 3.2.2-21 3.1.2-22";
+    both longer_client_id_is_refused "U5-62" "3.1.3-9" "3.1.3-8";
     v311 longer_keep_alive_is_refused "I13" "3.2.2-5";
     v5 aliases_that_are_not_allowed_are_refused "H15" "3.2.2-18 3.3.2-9";
     v311 open_publishes_beyond_the_window_are_answered "A21" "4.3.2-2";
@@ -70,6 +71,21 @@ fn longer_keep_alive_is_refused(stage: &Stage<'_>) -> Check {
     stage.login("client").keep_alive(secs).open()?.disconnect();
     let mut client = stage.login("client").keep_alive(secs.saturating_add(1)).knock()?;
     client.expect_refusal(0x85, &[], Some(2))
+}
+
+/// An id of 65,535 bytes, where the broker does not take it: refused by code, and a short one is accepted.
+fn longer_client_id_is_refused(stage: &Stage<'_>) -> Check {
+    let mut client = stage.login("client").id(&"x".repeat(65_535)).knock()?;
+    let refusal = if stage.v5() { 0x85 } else { 2 };
+    match client.next()? {
+        Arrival::ConnAck(connack) if connack.code == 0 => {
+            client.disconnect();
+            return not_announced("a limit for client ids (it accepts the longest)");
+        }
+        Arrival::ConnAck(connack) if connack.code == refusal => client.expect_end()?,
+        other => return Err(client.differs(format_args!("CONNACK code 0x{refusal:02X}"), other)),
+    }
+    stage.connect("client")?.ping()
 }
 
 /// No aliases are allowed: alias 1 gets 0x94.

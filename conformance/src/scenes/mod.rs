@@ -9,15 +9,25 @@ use longwire_proto::Version;
 use crate::failure::Check;
 use crate::stage::Stage;
 
+mod alias;
+mod change;
+mod clock;
 mod connect;
+mod expiry;
 mod flow;
+mod group;
 mod limits;
 mod malformed;
+mod matching;
 mod order;
+mod packet_id;
+mod property;
 mod qos;
 mod retained;
 mod session;
 mod shared;
+mod size;
+mod stream;
 mod subscription;
 mod vectors;
 mod will;
@@ -109,17 +119,27 @@ use scenes;
 /// Every scene there is; those with clocks come first, so that the quick ones play beside them.
 pub(crate) fn all() -> Vec<Scene> {
     let scripts = [
+        clock::SCENES,
         connect::SCENES,
         flow::SCENES,
+        expiry::SCENES,
+        size::SCENES,
+        alias::SCENES,
         limits::SCENES,
         will::SCENES,
         session::SCENES,
         qos::SCENES,
+        packet_id::SCENES,
+        group::SCENES,
         shared::SCENES,
         retained::SCENES,
         subscription::SCENES,
+        change::SCENES,
+        matching::SCENES,
         order::SCENES,
         malformed::SCENES,
+        property::SCENES,
+        stream::SCENES,
     ];
     let mut scenes = scripts.concat();
     scenes.extend(vectors::scenes());

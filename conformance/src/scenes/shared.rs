@@ -1,6 +1,5 @@
-//! Shared subscriptions: who of a group gets a message, and what happens when that one goes. Hard cases G.
+//! Shared subscriptions: which member gets a message. Hard cases G.
 
-use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use longwire_proto::ReasonCode;
@@ -8,18 +7,15 @@ use longwire_proto::property::Property;
 
 use super::scenes;
 use crate::craft;
-use crate::failure::{Check, ensure, joined, same};
+use crate::failure::{Check, same};
 use crate::message::{Arrival, Message};
 use crate::peer::{Peer, options};
 use crate::stage::Stage;
 
 scenes! {
     both offline_members_are_passed_over "G01" "" "4.8.2-3";
-    both group_without_online_members_keeps_messages "G02" "" "4.8.2-3";
     both qos_1_of_an_ended_member_goes_to_another "G03 U5-52" "" "4.8.2-3";
     both qos_2_of_an_ended_member_goes_to_nobody "G03" "" "4.8.2-5";
-    v5 qos_1_of_an_expired_member_goes_to_another "G04" "4.8.2-3";
-    v5 messages_parked_for_an_expired_member_go_to_another "G04" "4.8.2-3";
     both qos_2_begun_is_finished_with_the_same_member "G05" "" "4.8.2-4";
     v5 negative_acknowledgement_discards "G06" "4.8.2-6";
     both same_group_name_with_another_filter_is_another_group "G07" "" "4.8.2-2";
@@ -29,19 +25,10 @@ scenes! {
     both subscribing_twice_and_leaving_once_is_leaving "G10 U5-51 U5-37" "3.10.4-1" "3.10.4-1";
     both malformed_shared_filters_close "G12" "4.7.3-1" "4.8.2-1 4.8.2-2";
     both lonely_member_sees_order "G13" "4.6.0-6" "4.6.0-5";
-    both slow_member_does_not_stall_the_group "G14" "" "3.3.4-9";
-    both members_that_come_and_go_lose_nothing "G03 G04" "" "4.8.2-3";
-    both kept_member_joins_and_ends_under_a_stream "G03 G04" "" "4.8.2-3";
-    v5 waiting_messages_survive_the_end_of_a_kept_member "G03 G04" "4.8.2-3";
-    v5 waiting_messages_survive_the_arrival_of_a_kept_member "G03 G04" "4.8.2-3";
-    v5 messages_that_expire_in_a_group_are_dropped "H04" "3.3.2-5";
-    both qos_0_waits_for_nobody "G02" "" "4.8.2-3";
     both kept_member_at_qos_0_gets_what_is_live "G09" "3.8.4-6" "4.8.2-3";
-    both member_taken_over_keeps_its_messages "G05 C09" "" "4.8.2-4";
     both each_message_goes_to_one_member "" "" "4.8.2-3";
     both two_groups_each_get_a_copy "U5-50" "" "4.8.2-2";
     v5 identifiers_are_those_of_the_receiving_member "U5-28" "3.3.4-3";
-    both last_member_that_leaves_takes_the_messages_along "U5-37 U5-53" "" "3.10.4-1";
     both share_name_is_followed_by_any_filter "" "4.7.1-1" "4.8.2-1 4.8.2-2";
 }
 
@@ -58,26 +45,6 @@ fn offline_members_are_passed_over(stage: &Stage<'_>) -> Check {
     kept.open_with_session(true)?.quiet()
 }
 
-/// All members are offline: QoS 1 and 2 wait, and the first that returns gets them.
-fn group_without_online_members_keeps_messages(stage: &Stage<'_>) -> Check {
-    let shared = stage.shared("g", "a");
-    for name in ["one", "two"] {
-        let mut member = stage.login(name).keep().open()?;
-        member.subscribe(&shared, 2)?;
-        member.cut();
-    }
-    let mut publisher = stage.connect("pub")?;
-    for number in 0..4_u8 {
-        publisher.deliver(&Message::new(stage.topic("a"), number.to_string()).qos(1 + number % 2))?;
-    }
-    let mut first = stage.login("two").keep().open_with_session(true)?;
-    let came = first.take_all(4)?;
-    let numbers: BTreeSet<u64> = came.iter().map(Message::number).collect();
-    same("messages kept for the group", &numbers, &(0..4).collect())?;
-    same("copies", &came.len(), &4)?;
-    stage.login("one").keep().open_with_session(true)?.quiet()
-}
-
 /// A member's session ends with a QoS 1 message unacknowledged: another member gets it.
 fn qos_1_of_an_ended_member_goes_to_another(stage: &Stage<'_>) -> Check {
     let (first, mut second, _) = member_with_a_delivery(stage, 1)?;
@@ -91,34 +58,6 @@ fn qos_2_of_an_ended_member_goes_to_nobody(stage: &Stage<'_>) -> Check {
     let (first, mut second, _) = member_with_a_delivery(stage, 2)?;
     first.cut();
     second.quiet_for(Duration::from_millis(500))
-}
-
-/// The same as with an ended member, but the session lives on for a second: then another member gets it.
-fn qos_1_of_an_expired_member_goes_to_another(stage: &Stage<'_>) -> Check {
-    let shared = stage.shared("g", "a");
-    let mut first = stage.login("first").clean(false).expiry(1).open()?;
-    first.subscribe(&shared, 1)?;
-    publish(stage, "x", 1)?;
-    first.message_of("x")?;
-    let mut second = stage.subscriber("second", &shared, 1)?;
-    first.cut();
-    second.quiet_for(Duration::from_millis(500))?;
-    second.take_of("x")?;
-    second.quiet()
-}
-
-/// The only member is offline and expires; another member, offline too, gets the messages when it returns.
-fn messages_parked_for_an_expired_member_go_to_another(stage: &Stage<'_>) -> Check {
-    let shared = stage.shared("g", "a");
-    let kept = stage.login("second").keep();
-    for login in [stage.login("first").clean(false).expiry(1), kept.clone()] {
-        let mut member = login.open()?;
-        member.subscribe(&shared, 1)?;
-        member.cut();
-    }
-    publish_numbers(stage, 3)?;
-    stage.sleep_ms(2200);
-    take_numbers(&mut kept.open_with_session(true)?, 3)
 }
 
 /// A QoS 2 flow begun with a member that drops is finished with that member, and with nobody else.
@@ -253,158 +192,6 @@ fn lonely_member_sees_order(stage: &Stage<'_>) -> Check {
     member.quiet()
 }
 
-/// A member that never acknowledges: 3,000 messages still reach the group within the scene's patience.
-fn slow_member_does_not_stall_the_group(stage: &Stage<'_>) -> Check {
-    const TOTAL: u64 = 3_000;
-    let shared = stage.shared("g", "a");
-    let mut slow = stage.login("slow").receive_maximum(10).open()?;
-    slow.subscribe(&shared, 1)?;
-    let mut quick = stage.subscriber("quick", &shared, 1)?;
-    let mut publisher = stage.connect("pub")?;
-    let mut seen = BTreeSet::new();
-    for first in (0..TOTAL).step_by(100) {
-        let batch: Vec<Message> =
-            (first..first + 100).map(|n| Message::new(stage.topic("a"), n.to_string())).collect();
-        publisher.deliver_all(&batch)?;
-        while let Arrival::Publish(message) = quick.next_within(Duration::from_millis(10))? {
-            quick.acknowledge(&message)?;
-            seen.insert(message.number());
-        }
-    }
-    while let Arrival::Publish(message) = slow.next_within(Duration::from_millis(100))? {
-        seen.insert(message.number());
-    }
-    let missing = (TOTAL as usize).saturating_sub(seen.len());
-    seen.extend(quick.take_all(missing)?.iter().map(Message::number));
-    same("different messages in the group", &(seen.len() as u64), &TOTAL)
-}
-
-/// Members join, hold messages back and end, clean ones and kept ones, under a stream: the steady one and the
-/// kept one acknowledge every message between them.
-fn members_that_come_and_go_lose_nothing(stage: &Stage<'_>) -> Check {
-    const TOTAL: u64 = 1500;
-    let shared = stage.shared("g", "a");
-    let mut steady = stage.subscriber("steady", &shared, 1)?;
-    let kept = stage.login("kept").keep();
-    let mut publisher = stage.connect("pub")?;
-    std::thread::scope(|scope| {
-        let publishing = scope.spawn(|| {
-            let messages: Vec<Message> =
-                (0..TOTAL).map(|n| Message::new(stage.topic("a"), n.to_string())).collect();
-            publisher.deliver_all(&messages)
-        });
-        let mut seen = BTreeSet::new();
-        for _ in 0..10 {
-            let guest = stage.subscriber("guest", &shared, 1)?;
-            let mut member = kept.open()?;
-            member.subscribe(&shared, 1)?;
-            for peer in [&mut steady, &mut member] {
-                seen.extend(numbers_for(peer, Duration::from_millis(30))?);
-            }
-            drop((guest, member));
-        }
-        joined(publishing.join())?;
-        stage.login("kept").open()?.disconnect();
-        the_rest_comes(&mut steady, seen, TOTAL)
-    })
-}
-
-/// A kept member joins, takes nothing and ends, again and again under a stream: the steady member gets it all.
-fn kept_member_joins_and_ends_under_a_stream(stage: &Stage<'_>) -> Check {
-    const TOTAL: u64 = 3000;
-    let shared = stage.shared("g", "a");
-    let mut steady = stage.subscriber("steady", &shared, 1)?;
-    let mut publisher = stage.connect("pub")?;
-    std::thread::scope(|scope| {
-        let publishing = scope.spawn(|| {
-            let messages: Vec<Message> =
-                (0..TOTAL).map(|n| Message::new(stage.topic("a"), n.to_string())).collect();
-            publisher.deliver_all(&messages)
-        });
-        let mut seen = BTreeSet::new();
-        while !publishing.is_finished() {
-            let mut kept = stage.login("kept").keep().open()?;
-            kept.ask_to_subscribe(1, &[(&shared, options(1))], &[]);
-            seen.extend(numbers_for(&mut steady, Duration::from_millis(5))?);
-            stage.login("kept").open()?.disconnect();
-            drop(kept);
-        }
-        joined(publishing.join())?;
-        the_rest_comes(&mut steady, seen, TOTAL)
-    })
-}
-
-/// Four messages wait for a group because its connected member is full; its kept member ends; they still come.
-fn waiting_messages_survive_the_end_of_a_kept_member(stage: &Stage<'_>) -> Check {
-    let shared = stage.shared("g", "a");
-    let mut away = stage.login("away").keep().open()?;
-    away.subscribe(&shared, 1)?;
-    away.cut();
-    let (mut full, first) = full_member(stage, &shared)?;
-    stage.login("away").open_with_session(false)?.disconnect();
-    stage.sleep_ms(100);
-    full.acknowledge(&first)?;
-    for number in 1..5_u64 {
-        same("number of the delivery", &full.take()?.number(), &number)?;
-    }
-    full.quiet()
-}
-
-/// Four messages wait for a group because its only member is full; a kept member joins; they come to either.
-fn waiting_messages_survive_the_arrival_of_a_kept_member(stage: &Stage<'_>) -> Check {
-    let shared = stage.shared("g", "a");
-    let (full, first) = full_member(stage, &shared)?;
-    let mut kept = stage.login("kept").keep().open()?;
-    kept.subscribe(&shared, 1)?;
-    let mut members = [full, kept];
-    members[0].acknowledge(&first)?;
-    let mut numbers: Vec<u64> = take_across(&mut members, 4)?.iter().map(|(_, came)| came.number()).collect();
-    numbers.sort_unstable();
-    same("messages over both members", &numbers, &(1..5).collect())
-}
-
-/// A clean member with room for one, which it holds, and four messages behind it.
-fn full_member(stage: &Stage<'_>, shared: &str) -> Check<(Peer, Message)> {
-    let mut full = stage.login("full").receive_maximum(1).open()?;
-    full.subscribe(shared, 1)?;
-    publish_numbers(stage, 5)?;
-    let first = full.message_of("0")?;
-    Ok((full, first))
-}
-
-/// Messages wait for a group whose members are away and expire: the first that returns gets the living one only.
-fn messages_that_expire_in_a_group_are_dropped(stage: &Stage<'_>) -> Check {
-    let shared = stage.shared("g", "a");
-    let kept = stage.login("member").keep();
-    let mut member = kept.open()?;
-    member.subscribe(&shared, 1)?;
-    member.cut();
-    let mut publisher = stage.connect("pub")?;
-    let gone = Message::new(stage.topic("a"), "gone").qos(1).with(Property::MessageExpiryInterval(1));
-    publisher.deliver(&gone)?;
-    publisher.deliver(&Message::new(stage.topic("a"), "stays").qos(1))?;
-    stage.sleep_ms(2200);
-    let mut member = kept.open_with_session(true)?;
-    member.take_of("stays")?;
-    member.quiet()
-}
-
-/// QoS 0 to a group whose members are all away is dropped, QoS 1 behind it is kept.
-fn qos_0_waits_for_nobody(stage: &Stage<'_>) -> Check {
-    let shared = stage.shared("g", "a");
-    let kept = stage.login("member").keep();
-    let mut member = kept.open()?;
-    member.subscribe(&shared, 2)?;
-    member.cut();
-    let mut publisher = stage.connect("pub")?;
-    publisher.deliver(&Message::new(stage.topic("a"), "0"))?;
-    publisher.deliver(&Message::new(stage.topic("a"), "1").qos(1))?;
-    let mut member = kept.open_with_session(true)?;
-    let came = member.take_all(1)?;
-    let kept: Vec<String> = came.iter().filter(|message| message.qos > 0).map(Message::text).collect();
-    same("kept messages", &kept, &vec!["1".to_owned()])
-}
-
 /// A kept member with QoS 0 gets everything at QoS 0 while it is there; QoS 1 members beside it lose nothing.
 fn kept_member_at_qos_0_gets_what_is_live(stage: &Stage<'_>) -> Check {
     let shared = stage.shared("g", "a");
@@ -423,48 +210,6 @@ fn kept_member_at_qos_0_gets_what_is_live(stage: &Stage<'_>) -> Check {
         take_across(&mut members, 20)?.iter().map(|(_, came)| came.number()).collect();
     numbers.sort_unstable();
     same("messages over both members", &numbers, &(0..20).collect())
-}
-
-/// A member with open deliveries is taken over by itself: it gets them again, nobody else does.
-fn member_taken_over_keeps_its_messages(stage: &Stage<'_>) -> Check {
-    let shared = stage.shared("g", "a");
-    let kept = stage.login("member").keep();
-    for qos in [1, 2] {
-        let mut old = kept.open()?;
-        old.subscribe(&shared, qos)?;
-        publish(stage, "x", qos)?;
-        let held = old.message_of("x")?;
-        let mut other = stage.subscriber("other", &shared, qos)?;
-        let mut new = kept.open_with_session(true)?;
-        same("the same PUBLISH with DUP 1:", &new.take_of("x")?, &held.dup())?;
-        new.quiet()?;
-        other.quiet()?;
-        other.unsubscribe(&shared)?;
-    }
-    Ok(())
-}
-
-/// This member gets all numbers below `total` that nobody has acknowledged yet.
-fn the_rest_comes(member: &mut Peer, mut seen: BTreeSet<u64>, total: u64) -> Check {
-    while seen.len() < total as usize {
-        let more = numbers_for(member, Duration::from_secs(2))?;
-        let missing: Vec<u64> = (0..total).filter(|number| !seen.contains(number)).collect();
-        let came = format!("all but {}, among them {:?}", missing.len(), &missing[..missing.len().min(10)]);
-        ensure(!more.is_empty(), format!("{total} messages in the group"), came)?;
-        seen.extend(more);
-    }
-    Ok(())
-}
-
-/// What comes within this time, acknowledged.
-fn numbers_for(peer: &mut Peer, time: Duration) -> Check<Vec<u64>> {
-    let start = Instant::now();
-    let mut numbers = Vec::new();
-    while let Arrival::Publish(message) = peer.next_within(time.saturating_sub(start.elapsed()))? {
-        peer.acknowledge(&message)?;
-        numbers.push(message.number());
-    }
-    Ok(numbers)
 }
 
 /// Three members, 90 messages: each message to exactly one of them.
@@ -508,7 +253,7 @@ fn identifiers_are_those_of_the_receiving_member(stage: &Stage<'_>) -> Check {
 }
 
 /// So many messages over all members, and any that come too much, each with the number of its receiver.
-fn take_across(members: &mut [Peer], total: usize) -> Check<Vec<(usize, Message)>> {
+pub(super) fn take_across(members: &mut [Peer], total: usize) -> Check<Vec<(usize, Message)>> {
     let mut came = Vec::new();
     let start = Instant::now();
     while came.len() < total && start.elapsed() < Duration::from_secs(10) {
@@ -521,20 +266,6 @@ fn take_across(members: &mut [Peer], total: usize) -> Check<Vec<(usize, Message)
     }
     members.iter_mut().try_for_each(Peer::quiet)?;
     Ok(came)
-}
-
-/// The last member unsubscribes while messages wait for the group: whoever joins later gets none of them.
-fn last_member_that_leaves_takes_the_messages_along(stage: &Stage<'_>) -> Check {
-    let shared = stage.shared("g", "a");
-    let mut member = stage.login("member").keep().receive_maximum(1).open()?;
-    member.subscribe(&shared, 1)?;
-    publish_numbers(stage, 3)?;
-    let held = member.message_of("0")?;
-    member.unsubscribe(&shared)?;
-    let mut later = stage.subscriber("later", &shared, 1)?;
-    later.quiet()?;
-    member.puback(held.id);
-    later.quiet()
 }
 
 /// `$share/<name>/` takes any filter: with wildcards, with a leading slash, with `$` inside the name.
@@ -566,17 +297,17 @@ fn member_with_a_delivery(stage: &Stage<'_>, qos: u8) -> Check<(Peer, Peer, u16)
     Ok((first, second, message.id))
 }
 
-fn publish(stage: &Stage<'_>, payload: &str, qos: u8) -> Check {
+pub(super) fn publish(stage: &Stage<'_>, payload: &str, qos: u8) -> Check {
     stage.connect("pub")?.deliver(&Message::new(stage.topic("a"), payload).qos(qos))
 }
 
-fn publish_numbers(stage: &Stage<'_>, count: u64) -> Check {
+pub(super) fn publish_numbers(stage: &Stage<'_>, count: u64) -> Check {
     let messages: Vec<Message> = (0..count).map(|n| Message::new(stage.topic("a"), n.to_string())).collect();
     stage.connect("pub")?.deliver_all(&messages)
 }
 
 /// All numbers below `count` and nothing else, in any order.
-fn take_numbers(peer: &mut Peer, count: u64) -> Check {
+pub(super) fn take_numbers(peer: &mut Peer, count: u64) -> Check {
     let mut numbers = Vec::new();
     for _ in 0..count {
         numbers.push(peer.take()?.number());

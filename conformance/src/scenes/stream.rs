@@ -1,0 +1,176 @@
+//! The byte stream of a connection: packets in any pieces, its end, and what one connection does to others. Hard
+//! cases I07, I09 and I11.
+
+use std::time::{Duration, Instant};
+
+use super::scenes;
+use crate::craft::{self, frame, join};
+use crate::failure::{Check, ensure};
+use crate::message::{Arrival, Message};
+use crate::stage::Stage;
+
+scenes! {
+    both refused_publish_keeps_the_link "I11 U5-58" "3.3.5-2" "3.4.2-1 3.5.2-1";
+    both malformed_packet_harms_nobody_else "" "4.8.0-1 4.8.0-2" "4.13.1-1 4.13.2-1";
+    both thousands_of_packets_in_one_segment "I07" "3.12.4-1" "3.12.4-1";
+    both packets_may_be_split_anywhere "U5-61" "4.3.3-2" "4.3.3-10";
+    both everything_before_disconnect_is_processed "" "3.14.4-2 4.5.0-1" "3.14.4-1 4.5.0-1";
+    both nothing_after_disconnect_is_processed "" "3.14.4-2" "3.14.4-1";
+    both broker_closes_after_disconnect "U5-38 U5-41" "3.14.4-1" "3.14.4-2";
+    v311 only_packets_of_3_1_1_are_seen "I09" "3.9.3-2";
+}
+
+/// A publish that is not allowed: its acknowledgement says so (5.0) or says nothing, and the link stays.
+fn refused_publish_keeps_the_link(stage: &Stage<'_>) -> Check {
+    let refused = stage.shared("g", "a");
+    let good = stage.topic("a");
+    let mut subscriber = stage.subscriber("sub", &good, 1)?;
+    let mut publisher = stage.connect("pub")?;
+    publisher.publish(&Message::new(&refused, "x"));
+    publisher.publish(&Message::new(&refused, "x").qos(1).id(1));
+    let code = if stage.v5() { 0x90 } else { 0 };
+    publisher.expect(format_args!("PUBACK id 1 code 0x{code:02X}"), |arrival| match arrival {
+        Arrival::PubAck(ack) if ack.id == 1 && ack.code == code => Some(()),
+        _ => None,
+    })?;
+    publisher.deliver(&Message::new(&good, "good").qos(1))?;
+    subscriber.take_of("good")?;
+    subscriber.quiet()
+}
+
+/// One client breaks the rules and is closed; two others do not notice.
+fn malformed_packet_harms_nobody_else(stage: &Stage<'_>) -> Check {
+    let topic = stage.topic("a");
+    let mut subscriber = stage.subscriber("sub", &topic, 1)?;
+    let mut publisher = stage.connect("pub")?;
+    for packet in [&[0x00, 0][..], &[0x36, 2, 0, 0], &[0x30, 0xFF, 0xFF, 0xFF, 0xFF, 0x7F]] {
+        let mut broken = stage.connect("broken")?;
+        broken.raw("a malformed packet", packet);
+        broken.closes_within(Duration::from_secs(5))?;
+        publisher.deliver(&Message::new(&topic, "x").qos(1))?;
+        subscriber.take_of("x")?;
+    }
+    Ok(())
+}
+
+/// 5,000 PINGREQs and PUBLISHes in one write are all answered, and others are served meanwhile.
+fn thousands_of_packets_in_one_segment(stage: &Stage<'_>) -> Check {
+    let topic = stage.topic("a");
+    let mut other = stage.connect("other")?;
+    let mut client = stage.subscriber("client", &topic, 0)?;
+    let mut bytes = Vec::new();
+    for number in 0..2500 {
+        bytes.extend([0xC0, 0]);
+        let payload = number.to_string();
+        bytes.extend(craft::publish(stage.version, 0, topic.as_bytes(), None, &[], payload.as_bytes()));
+    }
+    client.raw("2,500 PINGREQs and PUBLISHes", &bytes);
+    let start = Instant::now();
+    other.ping()?;
+    ensure(start.elapsed() < Duration::from_secs(2), "PINGRESP for others within 2 s", "it took longer")?;
+    for _ in 0..2500 {
+        client.wait("PINGRESP", |arrival| (*arrival == Arrival::PingResp).then_some(()))?;
+    }
+    for number in 0..2500 {
+        client.take_of(number.to_string())?;
+    }
+    client.quiet()
+}
+
+/// CONNECT, SUBSCRIBE and a hundred messages in pieces of 1 to 13 bytes: as good as in one.
+fn packets_may_be_split_anywhere(stage: &Stage<'_>) -> Check {
+    let topic = stage.topic("a");
+    let subscribe = craft::subscribe(stage.version, &[], topic.as_bytes(), 0);
+    let mut bytes = join(&[&stage.login("client").bytes(), &subscribe]);
+    for number in 0..100_u16 {
+        let payload = number.to_string();
+        let id = 100 + number;
+        bytes.extend(craft::publish(stage.version, 4, topic.as_bytes(), Some(id), &[], payload.as_bytes()));
+        bytes.extend(frame(0x62, &id.to_be_bytes()));
+    }
+    let mut client = stage.dial("client")?;
+    let mut rest = &bytes[..];
+    for len in (1..=13).cycle() {
+        let (piece, tail) = rest.split_at(rest.len().min(len));
+        client.raw("a piece", piece);
+        rest = tail;
+        if rest.is_empty() {
+            break;
+        }
+    }
+    client.expect_connack()?;
+    client.wait("SUBACK", |arrival| matches!(arrival, Arrival::SubAck(_)).then_some(()))?;
+    for id in 100..200 {
+        client.expect_pubrec(id)?;
+        client.expect_pubcomp(id)?;
+    }
+    for number in 0..100 {
+        client.take_of(number.to_string())?;
+    }
+    client.quiet()
+}
+
+/// 200 messages of every QoS, DISCONNECT and the end of the stream in one write: every message is delivered.
+fn everything_before_disconnect_is_processed(stage: &Stage<'_>) -> Check {
+    let topic = stage.topic("a");
+    let mut subscriber = stage.subscriber("sub", &topic, 1)?;
+    // A broker may bound open QoS 2 flows, and one that delivers at PUBREL has only the other two thirds.
+    let (count, sure) = if stage.settings.lenient { (30_u16, 20) } else { (200, 200) };
+    for round in 0..5 {
+        let mut publisher = stage.connect("pub")?;
+        let mut bytes = Vec::new();
+        for number in 0..count {
+            let qos = (number % 3) as u8;
+            let id = (qos > 0).then_some(number + 1);
+            let payload = format!("{round}");
+            let (version, topic) = (stage.version, topic.as_bytes());
+            bytes.extend(craft::publish(version, qos << 1, topic, id, &[], payload.as_bytes()));
+        }
+        bytes.extend([0xE0, 0]);
+        publisher.raw("messages and DISCONNECT", &bytes);
+        publisher.stop_sending();
+        for _ in 0..sure {
+            subscriber.take_of(round.to_string())?;
+        }
+        subscriber.quiet_for(Duration::from_millis(50))?;
+    }
+    Ok(())
+}
+
+/// A PUBLISH in the same segment behind DISCONNECT is thrown away.
+fn nothing_after_disconnect_is_processed(stage: &Stage<'_>) -> Check {
+    let topic = stage.topic("a");
+    let mut subscriber = stage.subscriber("sub", &topic, 1)?;
+    let mut publisher = stage.connect("pub")?;
+    let late = craft::publish(stage.version, 2, topic.as_bytes(), Some(1), &[], b"late");
+    publisher.raw("DISCONNECT and a PUBLISH behind it", &join(&[&[0xE0, 0], &late]));
+    publisher.expect_end()?;
+    subscriber.quiet()
+}
+
+/// The client says DISCONNECT and keeps its socket: the broker closes, without a DISCONNECT of its own.
+fn broker_closes_after_disconnect(stage: &Stage<'_>) -> Check {
+    let forms: &[&[u8]] =
+        if stage.v5() { &[&[0xE0, 0], &[0xE0, 1, 0], &[0xE0, 2, 0, 0]] } else { &[&[0xE0, 0]] };
+    for form in forms {
+        let mut client = stage.connect("client")?;
+        client.raw("DISCONNECT", form);
+        client.expect_end()?;
+    }
+    Ok(())
+}
+
+/// Takeover, refusals and the death of a 3.1.1 connection show no DISCONNECT, no 5.0 code and no property.
+fn only_packets_of_3_1_1_are_seen(stage: &Stage<'_>) -> Check {
+    let mut client = stage.connect("client")?;
+    client.raw("UNSUBSCRIBE", &craft::unsubscribe(stage.version, &[], b"unknown"));
+    client.expect_bytes(&[0xB0, 2, 0, 1])?;
+    client.raw("SUBSCRIBE", &craft::subscribe(stage.version, &[], "x/".repeat(300).as_bytes(), 1));
+    client.expect_bytes(&[0x90, 3, 0, 1, 0x80])?;
+    client.raw("PUBLISH", &craft::publish(stage.version, 2, b"$share/g/a", Some(1), &[], b"x"));
+    client.expect_bytes(&[0x40, 2, 0, 1])?;
+    client.raw("PUBREL for an unknown id", &[0x62, 2, 0, 9]);
+    client.expect_bytes(&[0x70, 2, 0, 9])?;
+    let _new = stage.connect("client")?;
+    client.expect_end()
+}
