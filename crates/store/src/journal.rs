@@ -22,7 +22,7 @@ use longwire_engine::{Lane, LaneError};
 use longwire_proto::{QoS, topic};
 
 use crate::block;
-use crate::postings::Posting;
+use crate::postings::{self, Posting};
 
 /// Bytes appended between two sweeps for what nobody needs any more; an eighth of the log if that is less, or a small
 /// log would be full before anybody looks.
@@ -84,11 +84,19 @@ struct Appended {
 #[derive(Default)]
 struct Subscriber {
     /// Filters, each with the place where the subscription began.
-    filters: Vec<(FilterId, Position)>,
+    filters: hashbrown::HashMap<FilterId, Position>,
+    /// Found when it last read. Looking for one message among many filters costs as much as looking for many.
+    ahead: Option<Box<Ahead>>,
     /// Nothing up to here is needed again.
     settled: Position,
     /// First and last message of subscriptions that are gone which may still be open, and have to be sent again then.
     left_open: Option<(Position, Position)>,
+}
+
+/// What a subscriber will read next: every position after `after` up to the last of these.
+struct Ahead {
+    after: Position,
+    positions: Vec<Position>,
 }
 
 impl Journal {
@@ -269,8 +277,9 @@ impl Journal {
         let was_durable = before.is_some_and(Target::is_durable);
         let (filter, is_new) = self.routes.subscribe(filter, target);
         let subscriber = self.subscribers.entry(receiver).or_default();
+        subscriber.ahead = None;
         if is_new {
-            subscriber.filters.push((filter, position));
+            subscriber.filters.insert(filter, position);
         } else if options.durable && !was_durable {
             // Until here it was served live.
             subscriber.begin_again(filter, position);
@@ -310,14 +319,15 @@ impl Journal {
         let Some(subscriber) = self.subscribers.get_mut(&receiver) else { return };
         let Some(filter) = self.routes.find(filter) else { return };
         subscriber.leave_open(filter, self.postings.get(&filter));
-        subscriber.filters.retain(|(held, _)| *held != filter);
+        subscriber.filters.remove(&filter);
+        subscriber.ahead = None;
         self.routes.unsubscribe(filter, receiver);
         self.drop_posting_if_unused(filter);
     }
 
     fn forget(&mut self, receiver: Receiver) {
         let Some(subscriber) = self.subscribers.remove(&receiver) else { return };
-        for (filter, _) in subscriber.filters {
+        for filter in subscriber.filters.into_keys() {
             self.routes.unsubscribe(filter, receiver);
             self.drop_posting_if_unused(filter);
         }
@@ -390,17 +400,22 @@ impl Journal {
     }
 
     /// Positions above `after` that any of the receiver's filters matched since it subscribed to it, ascending.
-    fn positions_after(&self, receiver: Receiver, after: Position, count_max: usize) -> Vec<Position> {
-        let Some(subscriber) = self.subscribers.get(&receiver) else { return Vec::new() };
-        let mut positions: Vec<Position> = subscriber
-            .filters
-            .iter()
-            .filter_map(|(filter, begun)| Some((self.postings.get(filter)?, *begun)))
-            .flat_map(|(posting, begun)| posting.after(after.max(begun)).take(count_max))
-            .collect();
-        positions.sort_unstable();
-        positions.dedup();
-        positions.truncate(count_max);
+    fn positions_after(&mut self, receiver: Receiver, after: Position, count_max: usize) -> Vec<Position> {
+        let Some(subscriber) = self.subscribers.get_mut(&receiver) else { return Vec::new() };
+        let is_ahead = |ahead: &Ahead| ahead.after <= after && ahead.count_after(after) >= count_max;
+        let ahead = subscriber.ahead.take().filter(|ahead| is_ahead(ahead)).unwrap_or_else(|| {
+            let filters = &subscriber.filters;
+            let postings = filters
+                .iter()
+                .filter_map(|(filter, begun)| Some(self.postings.get(filter)?.after(after.max(*begun))));
+            let positions = postings::merged(postings, count_max.max(filters.len()));
+            Box::new(Ahead { after, positions })
+        });
+        let first = ahead.positions.len() - ahead.count_after(after);
+        let positions: Vec<_> = ahead.positions.iter().skip(first).take(count_max).copied().collect();
+        if ahead.count_after(after) > count_max {
+            subscriber.ahead = Some(ahead);
+        }
         positions
     }
 
@@ -412,8 +427,7 @@ impl Journal {
         }
         let message = Arc::clone(message);
         let subscriber = self.subscribers.get(&receiver)?;
-        let held =
-            |filter| subscriber.filters.iter().any(|(held, begun)| *held == filter && *begun <= position);
+        let held = |filter| subscriber.filters.get(&filter).is_some_and(|begun| *begun <= position);
         self.matcher.find_for(&self.routes, &message.view(), receiver, held);
         let recipient = self.matcher.kept.first()?;
         Some(PageEntry {
@@ -495,15 +509,22 @@ impl Journal {
     }
 }
 
+impl Ahead {
+    /// How many of the positions are above `after`.
+    fn count_after(&self, after: Position) -> usize {
+        self.positions.len() - self.positions.partition_point(|&position| position <= after)
+    }
+}
+
 impl Subscriber {
     /// Where its subscription to the filter began.
     fn begun(&self, filter: FilterId) -> Position {
-        self.filters.iter().find(|(held, _)| *held == filter).map_or(0, |(_, begun)| *begun)
+        self.filters.get(&filter).copied().unwrap_or(0)
     }
 
     /// What came before is not to be read from the log.
     fn begin_again(&mut self, filter: FilterId, position: Position) {
-        if let Some((_, begun)) = self.filters.iter_mut().find(|(held, _)| *held == filter) {
+        if let Some(begun) = self.filters.get_mut(&filter) {
             *begun = position;
         }
     }

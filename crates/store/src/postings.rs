@@ -1,7 +1,9 @@
 //! Which kept messages a durable filter matched: an ascending list of positions, one to five bytes each, however many
 //! sessions want them.
 
-use std::collections::VecDeque;
+use std::cmp::Reverse;
+use std::collections::binary_heap::PeekMut;
+use std::collections::{BinaryHeap, VecDeque};
 
 use longwire_broker::record::Position;
 
@@ -69,6 +71,31 @@ impl Posting {
     }
 }
 
+/// The first positions of all these ascending lists, each once, ascending; at most `count_max`.
+pub(crate) fn merged(
+    lists: impl Iterator<Item = impl Iterator<Item = Position>>,
+    count_max: usize,
+) -> Vec<Position> {
+    let mut lists: Vec<_> = lists.collect();
+    let firsts = lists.iter_mut().enumerate().filter_map(|(list, rest)| Some(Reverse((rest.next()?, list))));
+    let mut nexts: BinaryHeap<_> = firsts.collect();
+    let mut found = Vec::new();
+    while found.len() < count_max
+        && let Some(mut next) = nexts.peek_mut()
+    {
+        let Reverse((position, list)) = *next;
+        if let Some(following) = lists[list].next() {
+            *next = Reverse((following, list));
+        } else {
+            PeekMut::pop(next);
+        }
+        if found.last() != Some(&position) {
+            found.push(position);
+        }
+    }
+    found
+}
+
 impl Chunk {
     fn positions(&self) -> impl Iterator<Item = Position> + '_ {
         let mut position = self.first;
@@ -117,6 +144,13 @@ mod tests {
             let after = positions[start];
             assert_eq!(posting.after(after).collect::<Vec<_>>(), positions[start + 1..]);
         }
+    }
+
+    #[test]
+    fn merged_lists_are_ascending_and_name_each_position_once() {
+        let lists = || [vec![1, 4, 9], vec![], vec![4, 5], vec![2, 9]].map(Vec::into_iter).into_iter();
+        assert_eq!(merged(lists(), 10), [1, 2, 4, 5, 9]);
+        assert_eq!(merged(lists(), 3), [1, 2, 4]);
     }
 
     #[test]
