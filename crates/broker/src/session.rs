@@ -10,6 +10,7 @@ mod deliver;
 mod disconnect;
 mod publish;
 mod subscribe;
+mod subscriptions;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -23,10 +24,10 @@ use crate::input::LinkId;
 use crate::message::{Message, Millis};
 use crate::parcel::Lent;
 use crate::record::Position;
-use crate::routes::FilterId;
 use crate::will::Will;
 
 pub(crate) use subscribe::Replay;
+use subscriptions::Subscriptions;
 
 /// Most messages a group lends to one member at a time.
 pub(crate) const GROUP_CREDITS_MAX: u16 = 64;
@@ -38,7 +39,7 @@ const NO_LINK: LinkId = LinkId::MAX;
 #[derive(Debug)]
 pub(crate) struct Session {
     pub(crate) client_id: Box<str>,
-    pub(crate) subscriptions: SmallVec<[FilterId; 1]>,
+    pub(crate) subscriptions: Subscriptions,
     link: LinkId,
     /// QoS 1 and 2 deliveries its present connection may have open.
     pub(crate) quota: u16,
@@ -122,7 +123,7 @@ impl Session {
     pub(crate) fn new(client_id: &str, durable: bool, expiry_secs: u32) -> Self {
         Session {
             client_id: client_id.into(),
-            subscriptions: SmallVec::new(),
+            subscriptions: Subscriptions::default(),
             link: NO_LINK,
             quota: u16::MAX,
             expiry_secs,

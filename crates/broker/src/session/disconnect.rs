@@ -246,9 +246,9 @@ impl Shard {
         self.stop_timers(address);
         let Some(mut session) = self.remove_session(address) else { return };
         turn.tables.sessions().fetch_sub(1, Ordering::Relaxed);
-        if !session.subscriptions.is_empty() {
+        if session.subscriptions.len() > 0 {
             let mut routes = turn.tables.routes_mut();
-            for &filter in &session.subscriptions {
+            for filter in session.subscriptions.iter() {
                 routes.unsubscribe(filter, Receiver::Session(address));
             }
         }

@@ -112,7 +112,7 @@ impl Shard {
         let (filter, is_new) = routes.subscribe(wish.filter, Target::new(receiver, options, wish.identifier));
         drop(routes);
         if is_new {
-            session.subscriptions.push(filter);
+            session.subscriptions.add(filter);
         }
         keep_subscription(session, address, wish, options, None, turn);
         let wants_retained = match wish.options.retain_handling {
@@ -213,9 +213,7 @@ impl Shard {
         }
         drop(routes);
         let Some(session) = self.sessions.by_slot_mut(slot) else { return true };
-        if let Some(index) = session.subscriptions.iter().position(|held| *held == filter) {
-            session.subscriptions.swap_remove(index);
-        }
+        session.subscriptions.remove(filter);
         true
     }
 
