@@ -379,15 +379,17 @@ impl Shard {
         turn: &mut Turn<'_, '_>,
     ) {
         let (is_open, is_ready) = (self.is_open(member.slot), self.is_ready(member.slot));
-        let Some(session) = self.sessions.at_mut(member.slot, member.generation) else {
+        let is_member =
+            |session: &Session| session.extra().is_some_and(|extra| extra.memberships.contains(&lent.group));
+        let session = self.sessions.at_mut(member.slot, member.generation);
+        // It may have unsubscribed while this was on its way, and have been told so (B08).
+        let Some(session) = session.filter(|session| is_member(session)) else {
             return post_to_group(GroupMail::Returned { member, lent, full: true }, turn);
         };
         let view = lent.message.view();
         let qos = view.qos.min(terms.qos);
         let Some(link_id) = session.link().filter(|_| is_ready || (is_open && qos == QoS::AtMostOnce)) else {
-            if let Some(extra) = session.extra_if().filter(|extra| extra.memberships.contains(&lent.group)) {
-                extra.starved.insert(lent.group);
-            }
+            session.extra_mut().starved.insert(lent.group);
             self.hold_back(member.slot, turn);
             return post_to_group(GroupMail::Returned { member, lent, full: true }, turn);
         };

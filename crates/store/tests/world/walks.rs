@@ -219,6 +219,35 @@ fn a_member_of_two_groups_serves_both_with_a_window_of_one() {
     assert_eq!(member.received(world), [two]);
 }
 
+#[test]
+fn who_left_a_group_gets_nothing_that_was_on_its_way() {
+    let world = &mut world();
+    let filter = "$share/one/t";
+    let home = world.home(filter);
+    let (elsewhere, here) = ((home + 1) % 3, home);
+    let mut member = client(world, elsewhere, "member", FLEETING);
+    let mut other = client(world, here, "other", FLEETING);
+    let publisher = client(world, here, "publisher", FLEETING);
+    subscribed(world, &mut member, filter, QOS1);
+    subscribed(world, &mut other, filter, QOS1);
+    member.unsubscribe(world, 1, filter);
+    // UNSUBACK is there, and word of the leave is still in the mail.
+    for _ in 0..2 {
+        let readable = world.wires_of(elsewhere);
+        world.begin_turn(elsewhere, usize::MAX, &readable);
+        world.end_turn(elsewhere);
+    }
+    assert_eq!(member.received(world), [Got::UnsubAck(1)]);
+    publisher.publish(world, publish("one", QOS1, 1));
+    publisher.publish(world, publish("two", QOS1, 2));
+    let readable = world.wires_of(here);
+    world.begin_turn(here, 0, &readable);
+    world.end_turn(here);
+    world.run_all();
+    assert_eq!(member.received(world), []);
+    assert_eq!(other.received(world).len(), 2, "what came back went to who stayed");
+}
+
 // --- both hand-shakes of QoS 2, line by line of the table
 
 #[test]
