@@ -231,15 +231,15 @@ pub(crate) struct Links {
     pub(crate) packets_sent: u64,
 }
 
-/// Free outbox buffers a shard keeps.
-const POOLED_BUFFERS_MAX: usize = 256;
+/// Bytes in free outbox buffers that a shard keeps.
+const POOLED_BYTES_MAX: usize = 4 << 20;
 
 impl Links {
     pub(crate) fn new(limits: &Limits) -> Self {
         Links {
             slots: Vec::new(),
             count: 0,
-            pool: OutboxPool::new(POOLED_BUFFERS_MAX),
+            pool: OutboxPool::new(POOLED_BYTES_MAX),
             frames: Frames::default(),
             properties: PropertiesBuf::new(),
             outbox_bytes_max: limits.outbox_bytes_max,
@@ -447,7 +447,9 @@ impl Links {
     pub(crate) fn publish(&mut self, id: LinkId, copy: &Copy<'_>, effects: &mut Effects) -> Sent {
         let Some(Some(link)) = self.slots.get_mut(id as usize) else { return Sent::Written };
         let size_max = link.packet_size_max();
-        let is_plain = copy.identifiers.is_empty() && !link.has_aliases_out();
+        let is_plain = copy.identifiers.is_empty()
+            && !link.has_aliases_out()
+            && copy.view.payload.len() <= FRAMED_PAYLOAD_MAX;
         let out = link.outbox.bytes(&mut self.pool);
         let start = out.len();
         if is_plain {
@@ -483,6 +485,10 @@ impl Links {
     }
 }
 
+/// Payload bytes up to which a message is encoded once and copied as a whole. Beyond, copying the payload once more
+/// costs more than encoding the rest again.
+const FRAMED_PAYLOAD_MAX: usize = 1 << 10;
+
 /// DUP in the first byte of a PUBLISH.
 const DUP: u8 = 0x08;
 
@@ -493,7 +499,7 @@ fn mark(link: &mut Link, id: LinkId, effects: &mut Effects) {
     }
 }
 
-/// Writes a copy that is this link's alone: with subscription identifiers, or where aliases are allowed.
+/// Writes a copy that is this link's alone: with subscription identifiers, where aliases are allowed, or a large one.
 fn write_special(
     link: &mut Link,
     copy: &Copy<'_>,

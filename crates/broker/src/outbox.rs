@@ -4,10 +4,13 @@
 //! has taken everything. How full an outbox is tells how slow its peer is.
 
 /// Largest capacity in bytes of a buffer that goes back to the pool; larger ones are freed.
-const POOLED_CAPACITY_MAX: usize = 64 << 10;
+const POOLED_CAPACITY_MAX: usize = 512 << 10;
 
-/// Bytes of a new buffer.
-const FIRST_CAPACITY: usize = 1 << 10;
+/// Bytes sent after which the rest of a buffer is moved down, so that it does not grow with what a slow reader took.
+const MOVED_DOWN_AFTER: usize = 64 << 10;
+
+/// Bytes of a new buffer: most links send a CONNACK, a SUBACK and then nothing for long.
+const FIRST_CAPACITY: usize = 256;
 
 /// Buffers that wait for their next use. One per shard.
 #[derive(Debug)]
@@ -17,26 +20,32 @@ const FIRST_CAPACITY: usize = 1 << 10;
 )]
 pub(crate) struct OutboxPool {
     free: Vec<Box<Buffer>>,
-    kept_max: usize,
+    /// Capacity of all free buffers.
+    free_bytes: usize,
+    free_bytes_max: usize,
 }
 
 impl OutboxPool {
-    /// A pool that keeps at most `kept_max` free buffers.
-    pub(crate) fn new(kept_max: usize) -> Self {
-        OutboxPool { free: Vec::new(), kept_max }
+    /// A pool that keeps at most `free_bytes_max` bytes in free buffers.
+    pub(crate) fn new(free_bytes_max: usize) -> Self {
+        OutboxPool { free: Vec::new(), free_bytes: 0, free_bytes_max }
     }
 
     #[expect(clippy::unnecessary_box_returns, reason = "see above")]
     fn take(&mut self) -> Box<Buffer> {
-        self.free
-            .pop()
-            .unwrap_or_else(|| Box::new(Buffer { bytes: Vec::with_capacity(FIRST_CAPACITY), sent: 0 }))
+        let Some(buffer) = self.free.pop() else {
+            return Box::new(Buffer { bytes: Vec::with_capacity(FIRST_CAPACITY), sent: 0 });
+        };
+        self.free_bytes -= buffer.bytes.capacity();
+        buffer
     }
 
     fn give_back(&mut self, mut buffer: Box<Buffer>) {
-        if self.free.len() < self.kept_max && buffer.bytes.capacity() <= POOLED_CAPACITY_MAX {
+        let capacity = buffer.bytes.capacity();
+        if capacity <= POOLED_CAPACITY_MAX && self.free_bytes + capacity <= self.free_bytes_max {
             buffer.bytes.clear();
             buffer.sent = 0;
+            self.free_bytes += capacity;
             self.free.push(buffer);
         }
     }
@@ -79,7 +88,7 @@ impl Outbox {
         buffer.sent += count;
         if buffer.sent == buffer.bytes.len() {
             self.clear(pool);
-        } else if buffer.sent >= POOLED_CAPACITY_MAX {
+        } else if buffer.sent >= MOVED_DOWN_AFTER {
             // A slow reader: move the rest down now and then, so that the buffer does not grow with what was sent.
             buffer.bytes.drain(..buffer.sent);
             buffer.sent = 0;
@@ -100,7 +109,7 @@ mod tests {
 
     #[test]
     fn an_outbox_gives_its_buffer_back_when_it_is_drained() {
-        let mut pool = OutboxPool::new(4);
+        let mut pool = OutboxPool::new(1 << 20);
         let mut outbox = Outbox::default();
         outbox.bytes(&mut pool).extend_from_slice(b"abcdef");
         outbox.advance(2, &mut pool);
@@ -112,7 +121,7 @@ mod tests {
 
     #[test]
     fn a_slow_reader_does_not_make_the_buffer_grow_with_what_was_sent() {
-        let mut pool = OutboxPool::new(4);
+        let mut pool = OutboxPool::new(1 << 20);
         let mut outbox = Outbox::default();
         for _ in 0..1_000 {
             outbox.bytes(&mut pool).extend_from_slice(&[7; 4_096]);
@@ -127,7 +136,7 @@ mod tests {
 
     #[test]
     fn large_buffers_are_freed_instead_of_pooled() {
-        let mut pool = OutboxPool::new(4);
+        let mut pool = OutboxPool::new(1 << 20);
         let mut outbox = Outbox::default();
         outbox.bytes(&mut pool).extend_from_slice(&vec![0; 1 << 20]);
         outbox.advance(1 << 20, &mut pool);
