@@ -5,6 +5,7 @@
 
 use longwire_proto::QoS;
 
+use crate::address::SessionRef;
 use crate::message::MessageView;
 use crate::parcel::Recipient;
 use crate::routes::{FilterId, Receiver, Routes, Target};
@@ -18,6 +19,8 @@ pub struct Matcher {
     pub live: Vec<Recipient>,
     /// Receivers with one: they are served from the log.
     pub kept: Vec<Recipient>,
+    /// The publisher, if the log is to serve it and would, were it not for No Local.
+    pub passed: Option<SessionRef>,
     /// Subscription identifiers that the recipients refer to.
     pub identifiers: Vec<u32>,
 }
@@ -39,10 +42,17 @@ impl Matcher {
         routes.matching(view.topic, &mut self.filters);
         for &filter in &self.filters {
             for target in routes.targets(filter) {
-                self.candidates.extend(candidate(target, view));
+                let candidate = candidate(target, view);
+                if candidate.is_none() && target.is_durable() {
+                    self.passed = Some(view.publisher);
+                }
+                self.candidates.extend(candidate);
             }
         }
         self.merge();
+        self.passed = self.passed.filter(|&publisher| {
+            !self.kept.iter().any(|recipient| recipient.receiver == Receiver::Session(publisher))
+        });
     }
 
     /// Fills the lists for one message and the one receiver whose subscriptions are `held`.
@@ -73,6 +83,7 @@ impl Matcher {
     fn clear(&mut self) {
         self.candidates.clear();
         self.live.clear();
+        self.passed = None;
         self.kept.clear();
         self.identifiers.clear();
     }

@@ -178,6 +178,8 @@ pub struct LogDelivery {
     /// Groups that take it like a live message: they were to be served from the log, but it has no place for them at
     /// this position.
     pub live_groups: Vec<GroupRef>,
+    /// The publisher, if its subscriptions match but it does not want its own messages: it has read past this one.
+    pub passed: Option<SessionRef>,
 }
 
 /// What one receiver reads to catch up.

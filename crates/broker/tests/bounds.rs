@@ -106,6 +106,7 @@ impl Desk {
             recipients: vec![recipient(session, qos)],
             identifiers: vec![],
             live_groups: Vec::new(),
+            passed: None,
         });
         self.input(Input::Journal(FromJournal::Deliveries(deliveries.collect())));
     }

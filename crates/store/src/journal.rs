@@ -253,12 +253,13 @@ impl Journal {
                 .copied()
                 .filter(|&group| is_here(&Receiver::Group(group)) && !has_place(group))
                 .collect();
-            if recipients.is_empty() && live_groups.is_empty() {
+            let passed = self.matcher.passed.filter(|&session| is_here(&Receiver::Session(session)));
+            if recipients.is_empty() && live_groups.is_empty() && passed.is_none() {
                 continue;
             }
             let identifiers = self.matcher.identifiers.clone();
             let message = Arc::clone(message);
-            deliveries.push(LogDelivery { position, message, recipients, identifiers, live_groups });
+            deliveries.push(LogDelivery { position, message, recipients, identifiers, live_groups, passed });
         }
     }
 

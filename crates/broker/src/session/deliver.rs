@@ -230,6 +230,9 @@ impl Shard {
             self.offer(Lent { group, message: Arc::clone(&delivery.message), position: None }, turn);
             self.links.begin_message();
         }
+        if let Some(publisher) = delivery.passed {
+            self.pass_by(publisher, delivery.position);
+        }
         for recipient in &delivery.recipients {
             let identifiers = recipient.identifiers_in(&delivery.identifiers);
             match recipient.receiver {
@@ -253,6 +256,17 @@ impl Shard {
                     self.links.begin_message();
                 }
             }
+        }
+    }
+
+    /// A message that is not for this session, although the log counts it among what it may want: unless it has older
+    /// ones to read, it has read past it.
+    fn pass_by(&mut self, address: SessionRef, position: Position) {
+        let Some(session) = self.sessions.at_mut(address.slot, address.generation) else { return };
+        let log = &mut session.extra_mut().log;
+        if !log.behind && !log.reading && position > log.read_through {
+            log.read_through = position;
+            self.note_settling(address);
         }
     }
 

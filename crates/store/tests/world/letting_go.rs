@@ -62,6 +62,22 @@ fn the_log_stays_small_when_subscribers_keep_up() {
 }
 
 #[test]
+fn the_log_lets_go_of_messages_that_their_own_publisher_does_not_want() {
+    let world = &mut world();
+    let mut subscriber = connected(world, "subscriber", DURABLE);
+    let mut publisher = connected(world, "publisher", DURABLE);
+    subscriber.subscribe(world, 1, "t", QoS::AtLeastOnce);
+    // No Local.
+    world.send(publisher.wire.unwrap(), b"\x82\x07\x00\x01\x00\x00\x01t\x05");
+    world.run_all();
+    for _ in 0..100 {
+        publish(world, &mut publisher, "t", 10);
+        acknowledge_all(world, &mut subscriber);
+    }
+    assert!(world.journal.bytes() < 100 << 10, "{} bytes of a million published", world.journal.bytes());
+}
+
+#[test]
 fn a_delivery_begun_before_unsubscribe_can_be_sent_again_however_much_is_swept() {
     let world = &mut world();
     let mut subscriber = connected(world, "subscriber", DURABLE);
