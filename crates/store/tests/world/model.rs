@@ -162,8 +162,8 @@ impl Session {
         may_be_refused: bool,
     ) -> Result<(), String> {
         let is_first = !self.seen.contains_key(&number);
-        // While a subscription changes its level, a message on its way may come by the old and by the new one.
-        let ways = 1 + usize::from(self.any_since(publication, |held| Some(held.changed_at)));
+        // While subscriptions change, a message on its way may come live by one and from the log by another.
+        let ways = 1 + usize::from(self.has_changed_since(publication));
         let copies_max = if publication.qos == QoS::AtLeastOnce { publication.sends } else { 1 };
         let copies = self.seen.entry(number).or_default();
         // A repeat at QoS 2 never comes so far.
@@ -187,18 +187,17 @@ impl Session {
     /// that is read from the log for a subscription as it was may come behind what another one brings live.
     fn may_be_late(&self, publication: &Publication, qos: QoS, may_be_refused: bool) -> bool {
         let was_sent_again = publication.sends > 1;
-        let was_changed = || {
-            self.any_since(publication, |held| Some(held.changed_at))
-                || self.any_since(publication, |held| held.unsubscribed_at)
-        };
         was_sent_again && (may_be_refused || publication.qos == QoS::AtLeastOnce)
-            || qos == QoS::AtMostOnce && was_changed()
+            || qos == QoS::AtMostOnce && self.has_changed_since(publication)
     }
 
-    /// This happened to a subscription to the publication's topic since it was published.
-    fn any_since(&self, publication: &Publication, event: impl Fn(&Subscription) -> Option<Step>) -> bool {
-        let mut matching = self.subscriptions.iter().filter(|held| held.matches(publication.topic));
-        matching.any(|held| event(held).is_some_and(|step| step >= publication.sent_at))
+    /// A subscription to its topic changed or ended since it was published.
+    fn has_changed_since(&self, publication: &Publication) -> bool {
+        let changed_since = |held: &Subscription| {
+            let ended_at = held.unsubscribed_at.map_or(0, |_| held.gone_at.unwrap_or(Step::MAX));
+            held.changed_at.max(ended_at) >= publication.sent_at
+        };
+        self.subscriptions.iter().any(|held| held.matches(publication.topic) && changed_since(held))
     }
 
     /// The publication that should have reached it and did not.
