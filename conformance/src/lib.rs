@@ -12,6 +12,7 @@ mod peer;
 mod report;
 mod runner;
 mod scenes;
+pub mod spec;
 mod stage;
 mod transcript;
 
