@@ -7,6 +7,7 @@
 
 mod craft;
 mod failure;
+mod greeting;
 mod message;
 mod peer;
 mod report;
@@ -19,7 +20,7 @@ mod transcript;
 use std::net::SocketAddr;
 
 pub use longwire_proto::Version;
-pub use report::{Outcome, Performance, Report};
+pub use report::{Outcome, Performance, Report, version_name};
 pub use runner::{catalogue, run};
 
 /// What to play, where, and how strictly.

@@ -1,9 +1,9 @@
-//! The command: arguments in, scenes played, exit code out (0 all passed, 1 some failed, 2 could not run).
+//! The command: arguments in, scenes played, exit code out.
 
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::process::ExitCode;
 
-use longwire_conformance::{Performance, Report, Settings, Version, catalogue, run};
+use longwire_conformance::{Outcome, Performance, Report, Settings, Version, catalogue, run, version_name};
 
 const HELP: &str = "\
 longwire-conformance: does a broker do what MQTT 3.1.1 and 5.0 say?
@@ -21,7 +21,13 @@ longwire-conformance --target mqtt://127.0.0.1:1883 [options]
   --threads N                    scenes that play at the same time (default 16)
   --verbose                      one line for each scene that passed, too
 
-Exit code: 0 all scenes passed, 1 some failed, 2 could not run.
+Exit code: 0 the broker passed all scenes, or announced that they do not apply; 1 it failed some;
+2 nothing could be played; 3 it went away during the run, and some scenes could not be played.
+
+Examples:
+  longwire-conformance --target mqtt://127.0.0.1:1883
+  longwire-conformance --target mqtt://127.0.0.1:1883 --version 5.0 --only MQTT-3.3.1-5 --verbose
+  longwire-conformance --target mqtt://127.0.0.1:1884 --lenient --json mosquitto.json
 ";
 
 struct Arguments {
@@ -56,7 +62,11 @@ fn main() -> ExitCode {
         return cannot_run(&problem);
     }
     println!("{report}");
-    if report.failures().next().is_some() { ExitCode::from(1) } else { ExitCode::SUCCESS }
+    ExitCode::from(verdict(&report))
+}
+
+fn verdict(report: &Report) -> u8 {
+    if report.not_played().next().is_some() { 3 } else { u8::from(report.failures().next().is_some()) }
 }
 
 fn parse(mut words: impl Iterator<Item = String>) -> Result<Option<Arguments>, String> {
@@ -117,17 +127,14 @@ fn number<N: std::str::FromStr>(option: &str, text: &str) -> Result<N, String> {
 fn list(settings: &Settings) {
     let scenes = catalogue(settings);
     for (name, version, proves) in &scenes {
-        println!("{} {name} [{}]", version_name(*version), proves.join(" "));
+        println!("{:5} {name} [{}]", version_name(*version), proves.join(" "));
     }
     println!("{} scenes", scenes.len());
 }
 
-fn version_name(version: Version) -> &'static str {
-    if version == Version::V5 { "5.0  " } else { "3.1.1" }
-}
-
 fn show(performance: &Performance, verbose: bool) {
-    if performance.failed() || verbose {
+    let is_lost = matches!(performance.outcome, Outcome::NotPlayed { .. });
+    if performance.failed() || is_lost || verbose {
         println!("{performance}");
     }
 }

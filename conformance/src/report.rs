@@ -22,6 +22,11 @@ pub enum Outcome {
         /// What it announced.
         why: String,
     },
+    /// The broker could not be reached any more.
+    NotPlayed {
+        /// What happened to the connection.
+        why: String,
+    },
 }
 
 /// One scene played in one version.
@@ -58,6 +63,12 @@ impl Report {
         self.performances.iter().filter(|performance| performance.failed())
     }
 
+    /// Scenes that could not be played, because the broker could not be reached any more.
+    pub fn not_played(&self) -> impl Iterator<Item = &Performance> {
+        let lost = |performance: &&Performance| matches!(performance.outcome, Outcome::NotPlayed { .. });
+        self.performances.iter().filter(lost)
+    }
+
     /// The whole report as JSON.
     pub fn to_json(&self) -> String {
         let scenes: Vec<String> = self.performances.iter().map(Performance::to_json).collect();
@@ -82,7 +93,11 @@ impl fmt::Display for Report {
             self.failures().count(),
             count(|outcome| matches!(outcome, Outcome::NotApplicable { .. })),
             self.elapsed.as_secs_f64()
-        )
+        )?;
+        match self.not_played().count() {
+            0 => Ok(()),
+            lost => write!(f, "; {lost} could not be played, because {} went away", self.target),
+        }
     }
 }
 
@@ -97,6 +112,7 @@ impl Performance {
         let outcome = match &self.outcome {
             Outcome::Passed => "\"passed\"".to_owned(),
             Outcome::NotApplicable { why } => format!("\"not applicable\",\"why\":{}", quoted(why)),
+            Outcome::NotPlayed { why } => format!("\"not played\",\"why\":{}", quoted(why)),
             Outcome::Failed { expected, came } => {
                 let lines: Vec<String> = self.transcript.iter().map(|line| quoted(line)).collect();
                 let (expected, came, lines) = (quoted(expected), quoted(came), lines.join(","));
@@ -120,12 +136,13 @@ impl fmt::Display for Performance {
             Outcome::Passed => "passed",
             Outcome::Failed { .. } => "FAILED",
             Outcome::NotApplicable { .. } => "n/a   ",
+            Outcome::NotPlayed { .. } => "LOST  ",
         };
         let (version, ids) = (version_name(self.version), self.proves.join(" "));
         write!(f, "{word} {version:5} {} [{ids}] {} ms", self.name, self.elapsed.as_millis())?;
         match &self.outcome {
             Outcome::Passed => Ok(()),
-            Outcome::NotApplicable { why } => write!(f, "\n    {why}"),
+            Outcome::NotApplicable { why } | Outcome::NotPlayed { why } => write!(f, "\n    {why}"),
             Outcome::Failed { expected, came } => {
                 for line in &self.transcript {
                     write!(f, "\n    {line}")?;
@@ -137,7 +154,7 @@ impl fmt::Display for Performance {
 }
 
 /// `3.1`, `3.1.1` or `5.0`.
-pub(crate) fn version_name(version: Version) -> &'static str {
+pub fn version_name(version: Version) -> &'static str {
     match version {
         Version::V31 => "3.1",
         Version::V311 => "3.1.1",
