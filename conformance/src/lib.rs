@@ -15,6 +15,7 @@ mod runner;
 mod scenes;
 pub mod spec;
 mod stage;
+mod target;
 mod transcript;
 
 use std::net::SocketAddr;
@@ -22,6 +23,7 @@ use std::net::SocketAddr;
 pub use longwire_proto::Version;
 pub use report::{Outcome, Performance, Report, version_name};
 pub use runner::{catalogue, run};
+pub use target::Target;
 
 /// What to play, where, and how strictly.
 #[derive(Clone, Debug)]
