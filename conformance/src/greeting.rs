@@ -10,11 +10,14 @@ use std::time::Duration;
 use longwire_proto::Version;
 
 use crate::craft;
+use crate::stage::unused_tag;
 
 /// How long a target may take to accept a connection, and to answer its CONNECT.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(10);
-/// CONNECT flag Clean Session or Clean Start.
+/// CONNECT flags: Clean Session or Clean Start.
 const CLEAN: u8 = 0x02;
+/// Seconds, and short, because a server may refuse what is longer than it allows.
+const KEEP_ALIVE_SECS: u8 = 1;
 /// First byte of CONNACK.
 const CONNACK: u8 = 0x20;
 /// Code of CONNACK for a version that the server does not speak, before 5.0 and since.
@@ -71,8 +74,7 @@ pub(crate) fn greet(address: SocketAddr, version: Version) -> Greeting {
 fn answer(address: SocketAddr, version: Version) -> std::io::Result<Vec<u8>> {
     let mut stream = TcpStream::connect_timeout(&address, ANSWERS_WITHIN)?;
     stream.set_read_timeout(Some(ANSWERS_WITHIN))?;
-    let id = craft::field(format!("greeting{}", std::process::id()));
-    let _ = stream.write_all(&craft::connect(version, CLEAN, &[], &id));
+    let _ = stream.write_all(&connect(version));
     let mut bytes = Vec::new();
     let mut chunk = [0; 256];
     while bytes.len() < 4 {
@@ -83,6 +85,13 @@ fn answer(address: SocketAddr, version: Version) -> std::io::Result<Vec<u8>> {
     }
     let _ = stream.write_all(&craft::frame(0xE0, &[]));
     Ok(bytes)
+}
+
+fn connect(version: Version) -> Vec<u8> {
+    let head = [version as u8, CLEAN, 0, KEEP_ALIVE_SECS];
+    let id = format!("{}greeting", unused_tag());
+    let body = [&craft::field("MQTT"), &head[..], &craft::properties(version, &[]), &craft::field(id)];
+    craft::frame(0x10, &craft::join(&body))
 }
 
 fn judge(bytes: &[u8]) -> Greeting {

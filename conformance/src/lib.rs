@@ -9,6 +9,7 @@ mod craft;
 mod failure;
 mod greeting;
 mod message;
+pub mod own;
 mod peer;
 mod report;
 mod runner;

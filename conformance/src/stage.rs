@@ -310,7 +310,7 @@ impl Login<'_> {
 }
 
 /// Letters and digits that no other run has, here or in another process.
-fn unused_tag() -> String {
+pub(crate) fn unused_tag() -> String {
     static COUNTER: AtomicU32 = AtomicU32::new(0);
     let count = COUNTER.fetch_add(1, Ordering::Relaxed);
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
