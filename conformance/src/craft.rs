@@ -27,6 +27,12 @@ pub(crate) fn length(mut value: usize) -> Vec<u8> {
     }
 }
 
+/// A variable byte integer in exactly so many bytes, which may be more than it needs.
+pub(crate) fn padded_length(value: usize, bytes: u32) -> Vec<u8> {
+    let group = |place: u32| (value >> (7 * place)) as u8 & 0x7F;
+    (0..bytes).map(|place| group(place) | if place + 1 < bytes { 0x80 } else { 0 }).collect()
+}
+
 /// A string or binary field: two length bytes, then whatever bytes are given.
 pub(crate) fn field(bytes: impl AsRef<[u8]>) -> Vec<u8> {
     let bytes = bytes.as_ref();
@@ -40,12 +46,27 @@ pub(crate) fn join(parts: &[&[u8]]) -> Vec<u8> {
     parts.concat()
 }
 
+/// A property set with its length in front.
+pub(crate) fn set(raw: &[u8]) -> Vec<u8> {
+    join(&[&length(raw.len()), raw])
+}
+
 /// A property set with its length in front; nothing at all before 5.0.
 pub(crate) fn properties(version: Version, raw: &[u8]) -> Vec<u8> {
     match version {
-        Version::V5 => join(&[&length(raw.len()), raw]),
+        Version::V5 => set(raw),
         _ => Vec::new(),
     }
+}
+
+/// A property whose value is a string or binary field.
+pub(crate) fn property(id: u8, value: impl AsRef<[u8]>) -> Vec<u8> {
+    join(&[&[id], &field(value)])
+}
+
+/// A User Property.
+pub(crate) fn user_property(name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Vec<u8> {
+    join(&[&[0x26], &field(name), &field(value)])
 }
 
 /// A CONNECT of this version with these flags, keep-alive 60, these raw properties and this raw payload.
@@ -55,7 +76,13 @@ pub(crate) fn connect(version: Version, flags: u8, raw_properties: &[u8], payloa
 }
 
 /// A CONNECT with any protocol name and level; `properties` is there with its length or not at all.
-pub(crate) fn connect_named(name: &str, level: u8, flags: u8, properties: &[u8], payload: &[u8]) -> Vec<u8> {
+pub(crate) fn connect_named(
+    name: impl AsRef<[u8]>,
+    level: u8,
+    flags: u8,
+    properties: &[u8],
+    payload: &[u8],
+) -> Vec<u8> {
     frame(0x10, &join(&[&field(name), &[level, flags, 0, 60], properties, payload]))
 }
 
@@ -63,24 +90,45 @@ pub(crate) fn connect_named(name: &str, level: u8, flags: u8, properties: &[u8],
 pub(crate) fn publish(
     version: Version,
     flags: u8,
-    topic: &[u8],
+    topic: impl AsRef<[u8]>,
     id: Option<u16>,
     raw_properties: &[u8],
-    payload: &[u8],
+    payload: impl AsRef<[u8]>,
 ) -> Vec<u8> {
     let id = id.map(u16::to_be_bytes);
     let id = id.as_ref().map_or(&[][..], |id| &id[..]);
-    frame(0x30 | flags, &join(&[&field(topic), id, &properties(version, raw_properties), payload]))
+    let properties = properties(version, raw_properties);
+    frame(0x30 | flags, &join(&[&field(topic), id, &properties, payload.as_ref()]))
+}
+
+/// PUBACK, PUBREC, PUBREL or PUBCOMP, as the first byte says, with this id and whatever follows it.
+pub(crate) fn ack(first: u8, id: u16, rest: &[u8]) -> Vec<u8> {
+    frame(first, &join(&[&id.to_be_bytes(), rest]))
 }
 
 /// A SUBSCRIBE with id 1, these raw properties and one filter with its options byte.
-pub(crate) fn subscribe(version: Version, raw_properties: &[u8], filter: &[u8], options: u8) -> Vec<u8> {
+pub(crate) fn subscribe(
+    version: Version,
+    raw_properties: &[u8],
+    filter: impl AsRef<[u8]>,
+    options: u8,
+) -> Vec<u8> {
     frame(0x82, &join(&[&[0, 1], &properties(version, raw_properties), &field(filter), &[options]]))
 }
 
 /// An UNSUBSCRIBE with id 1, these raw properties and one filter.
-pub(crate) fn unsubscribe(version: Version, raw_properties: &[u8], filter: &[u8]) -> Vec<u8> {
+pub(crate) fn unsubscribe(version: Version, raw_properties: &[u8], filter: impl AsRef<[u8]>) -> Vec<u8> {
     frame(0xA2, &join(&[&[0, 1], &properties(version, raw_properties), &field(filter)]))
+}
+
+/// A 5.0 DISCONNECT with this code and these raw properties.
+pub(crate) fn disconnect(code: u8, raw_properties: &[u8]) -> Vec<u8> {
+    frame(0xE0, &join(&[&[code], &set(raw_properties)]))
+}
+
+/// An AUTH with this code and these raw properties.
+pub(crate) fn auth(code: u8, raw_properties: &[u8]) -> Vec<u8> {
+    frame(0xF0, &join(&[&[code], &set(raw_properties)]))
 }
 
 #[cfg(test)]
@@ -93,6 +141,13 @@ mod tests {
         assert_eq!(length(127), [0x7F]);
         assert_eq!(length(128), [0x80, 1]);
         assert_eq!(length(268_435_455), [0xFF, 0xFF, 0xFF, 0x7F]);
+    }
+
+    #[test]
+    fn padded_lengths_keep_their_value() {
+        assert_eq!(padded_length(0, 2), [0x80, 0]);
+        assert_eq!(padded_length(200, 2), length(200));
+        assert_eq!(padded_length(200, 4), [0xC8, 0x81, 0x80, 0]);
     }
 
     #[test]

@@ -21,6 +21,18 @@ pub(crate) enum Failure {
     Unreachable(String),
 }
 
+impl Failure {
+    /// The same failure, which says what it was expected for.
+    pub(crate) fn about(self, what: impl fmt::Display) -> Self {
+        match self {
+            Failure::Differs { expected, came } => {
+                Failure::Differs { expected: format!("{expected}, for {what}"), came }
+            }
+            other => other,
+        }
+    }
+}
+
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -82,6 +82,11 @@ impl Peer {
         self.version == Version::V5
     }
 
+    /// Whether the broker may react as others are known to.
+    pub(crate) fn is_lenient(&self) -> bool {
+        self.lenient
+    }
+
     /// What comes next, within the scene's patience.
     pub(crate) fn next(&mut self) -> Check<Arrival> {
         self.next_within(self.patience)

@@ -21,7 +21,6 @@ mod malformed;
 mod matching;
 mod order;
 mod packet_id;
-mod property;
 mod qos;
 mod retained;
 mod session;
@@ -54,6 +53,8 @@ enum Play {
     Script(fn(&Stage<'_>) -> Check),
     /// Bytes of the table of vectors.
     Vector(vectors::Vector),
+    /// Bytes of the tables of malformed packets.
+    Row(&'static malformed::Row),
 }
 
 impl Scene {
@@ -62,6 +63,7 @@ impl Scene {
         match self.play {
             Play::Script(_) => self.path.rsplit("scenes::").next().unwrap_or(self.path).to_owned(),
             Play::Vector(_) => format!("vectors::{}", self.path),
+            Play::Row(_) => format!("malformed::{}", self.path),
         }
     }
 
@@ -82,6 +84,7 @@ impl Scene {
         match self.play {
             Play::Script(script) => script(stage),
             Play::Vector(vector) => vector.perform(stage),
+            Play::Row(row) => row.perform(stage),
         }
     }
 
@@ -137,11 +140,10 @@ pub(crate) fn all() -> Vec<Scene> {
         change::SCENES,
         matching::SCENES,
         order::SCENES,
-        malformed::SCENES,
-        property::SCENES,
         stream::SCENES,
     ];
     let mut scenes = scripts.concat();
+    scenes.extend(malformed::scenes());
     scenes.extend(vectors::scenes());
     scenes
 }

@@ -6,7 +6,6 @@ use longwire_proto::ReasonCode;
 use longwire_proto::property::Property;
 
 use super::scenes;
-use crate::craft;
 use crate::failure::{Check, same};
 use crate::message::{Arrival, Message};
 use crate::peer::{Peer, options};
@@ -23,7 +22,6 @@ scenes! {
     v5 member_with_a_small_packet_limit_is_passed_over "G08 U5-54" "3.1.2-24";
     both granted_qos_is_that_of_the_member "G09" "3.8.4-6" "4.8.2-3";
     both subscribing_twice_and_leaving_once_is_leaving "G10 U5-51 U5-37" "3.10.4-1" "3.10.4-1";
-    both malformed_shared_filters_close "G12" "4.7.3-1" "4.8.2-1 4.8.2-2";
     both lonely_member_sees_order "G13" "4.6.0-6" "4.6.0-5";
     both kept_member_at_qos_0_gets_what_is_live "G09" "3.8.4-6" "4.8.2-3";
     both each_message_goes_to_one_member "" "" "4.8.2-3";
@@ -152,29 +150,6 @@ fn subscribing_twice_and_leaving_once_is_leaving(stage: &Stage<'_>) -> Check {
     publish_numbers(stage, 10)?;
     take_numbers(&mut staying, 10)?;
     leaving.quiet()
-}
-
-/// `$share` filters without a proper name or filter: 0x81 and close.
-fn malformed_shared_filters_close(stage: &Stage<'_>) -> Check {
-    let bad = [
-        "$share",
-        "$share/",
-        "$share/g",
-        "$share/g/",
-        "$share//a",
-        "$share/g+/a",
-        "$share/#/a",
-        "$share/+/a",
-    ];
-    for filter in bad {
-        let mut client = stage.connect("client")?;
-        client.raw(
-            &format!("SUBSCRIBE to {filter}"),
-            &craft::subscribe(stage.version, &[], filter.as_bytes(), 1),
-        );
-        client.expect_close(0x81, &[0x82, 0x8F])?;
-    }
-    Ok(())
 }
 
 /// A group of one behaves like a plain subscription: 200 messages in order, at each QoS.

@@ -287,7 +287,7 @@ fn qos_0_deliveries_have_no_id(stage: &Stage<'_>) -> Check {
     let mut subscriber = stage.subscriber("sub", &topic, 2)?;
     let mut publisher = stage.connect("pub")?;
     publisher.publish(&Message::new(&topic, [0, 7, 1, 2]));
-    let bytes = craft::publish(stage.version, 0, topic.as_bytes(), None, &[], &[0, 7, 1, 2]);
+    let bytes = craft::publish(stage.version, 0, topic.as_bytes(), None, &[], [0, 7, 1, 2]);
     subscriber.expect_bytes(&bytes)
 }
 
