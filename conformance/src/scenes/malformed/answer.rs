@@ -25,6 +25,10 @@ pub(super) enum Answer {
     Accepted,
     /// To a later packet: DISCONNECT with this code in 5.0, nothing before it, and a close.
     Closed(u8),
+    /// To packets of which only the last is wrong: these packets for the others, then as [`Answer::Closed`].
+    ClosedAfter(Vec<Reply>, u8),
+    /// To half a packet and no more bytes ever: a close without a word.
+    CutOff,
     /// To a DISCONNECT, whatever stands behind it: a close without a word.
     Left,
     /// To a later packet: these packets, and a link that works.
@@ -34,10 +38,10 @@ pub(super) enum Answer {
 /// A packet that must come.
 #[derive(Clone, Debug)]
 pub(super) enum Reply {
-    /// PUBACK of success with this id; 0x10 counts as success.
-    PubAck(u16),
-    /// PUBREC of success with this id; 0x10 counts as success.
-    PubRec(u16),
+    /// PUBACK with this id, and in 5.0 this code; 0x10 counts as success.
+    PubAck(u16, u8),
+    /// PUBREC with this id, and in 5.0 this code; 0x10 counts as success.
+    PubRec(u16, u8),
     /// PUBREL with this id, and in 5.0 this code.
     PubRel(u16, u8),
     /// PUBCOMP with this id, and in 5.0 this code.
@@ -74,7 +78,11 @@ impl Answer {
             | Answer::UnknownLevel
             | Answer::Unheard
             | Answer::Accepted => true,
-            Answer::Closed(_) | Answer::Left | Answer::Stays(_) => false,
+            Answer::Closed(_)
+            | Answer::ClosedAfter(..)
+            | Answer::CutOff
+            | Answer::Left
+            | Answer::Stays(_) => false,
         }
     }
 }
@@ -90,8 +98,9 @@ impl Reply {
         let v5 = version == Version::V5;
         let is_code = |came: u8, wanted: u8| !v5 || came == wanted || lenient && came == 0;
         match (self, arrival) {
-            (Reply::PubAck(id), Arrival::PubAck(ack)) | (Reply::PubRec(id), Arrival::PubRec(ack)) => {
-                ack.id == *id && matches!(ack.code, 0 | 0x10)
+            (Reply::PubAck(id, code), Arrival::PubAck(ack))
+            | (Reply::PubRec(id, code), Arrival::PubRec(ack)) => {
+                ack.id == *id && (is_code(ack.code, *code) || *code == 0 && ack.code == 0x10)
             }
             (Reply::PubRel(id, code), Arrival::PubRel(ack))
             | (Reply::PubComp(id, code), Arrival::PubComp(ack)) => ack.id == *id && is_code(ack.code, *code),

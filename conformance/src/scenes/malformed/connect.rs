@@ -61,6 +61,12 @@ fn levels(table: &mut Table) {
     for level in [6, 7, 8, 64, 127, 0x85, 0x86, 0xFF] {
         rule.v5(format!("level_{level}"), connect_named("MQTT", level, 2, &[0], &field("")));
     }
+    // The bit of bridges is private to some brokers, ours among them.
+    table
+        .rule("J07", "7.0.0-2", "", Answer::Accepted)
+        .by_choice()
+        .v311("level_4_of_bridges", connect_named("MQTT", 0x84, 2, &[], &field("")));
+    let mut rule = table.rule("I15", "", "3.1.2-2 3.2.2-7", Answer::UnknownLevel);
     rule.v5("level_5_with_the_name_of_3_1", connect_named("MQIsdp", 5, 2, &[0], &field("")));
     table
         .rule("I15", "3.1.2-1", "", Answer::Refused(0x84))

@@ -17,6 +17,7 @@ pub(super) fn rows(table: &mut Table) {
     empty_bodies(table);
     lengths_that_contradict_the_body(table);
     lengths_at_the_edge_of_their_size(table);
+    first_bytes_alone(table);
 }
 
 /// Every wrong low nibble of every type that has a fixed one; those of PUBLISH are in `publish`.
@@ -185,6 +186,33 @@ fn lengths_at_the_edge_of_their_size(table: &mut Table) {
                 connect(v, 0x82, &[], &join(&[&field(""), &field(name)]))
             },
         );
+    }
+}
+
+/// A first byte that is wrong is refused before anything follows it. Others wait for the length.
+fn first_bytes_alone(table: &mut Table) {
+    let mut rule = table.rule("I17", "2.2.2-2 4.8.0-1", "2.1.3-1", Answer::Closed(0x81)).by_choice();
+    for (name, byte) in [
+        ("type_0", 0x00),
+        ("publish_of_qos_3", 0x36),
+        ("publish_of_qos_0_with_dup", 0x38),
+        ("puback_with_flags", 0x41),
+        ("pubrel_without_flags", 0x60),
+        ("subscribe_without_flags", 0x80),
+        ("unsubscribe_without_flags", 0xA0),
+        ("pingreq_with_flags", 0xC8),
+        ("disconnect_with_flags", 0xE1),
+    ] {
+        rule.both(format!("{name}_by_its_first_byte"), |_| vec![byte]);
+    }
+    let mut rule = table.rule("", "4.8.0-1", "4.13.1-1", Answer::Closed(0x82)).by_choice();
+    for (name, byte) in [("connack", 0x20), ("suback", 0x90), ("unsuback", 0xB0), ("pingresp", 0xD0)] {
+        rule.both(format!("{name}_by_its_first_byte"), |_| vec![byte]);
+    }
+    let mut rule = table.rule("I10", "3.1.0-1", "3.1.0-1 3.14.0-1", Answer::Unheard).by_choice();
+    for (name, byte) in [("type_0", 0x00), ("publish", 0x30), ("letter", b'G'), ("connect_with_flags", 0x11)]
+    {
+        rule.both(format!("{name}_as_the_first_byte_of_all"), |_| vec![byte]);
     }
 }
 

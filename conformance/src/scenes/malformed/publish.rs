@@ -1,7 +1,7 @@
 //! PUBLISH: its flags, topic, packet id and alias. Its properties are in `property`, its texts in `text`.
 
 use longwire_proto::Version;
-use longwire_proto::Version::V5;
+use longwire_proto::Version::{V5, V311};
 
 use super::answer::{Answer, Reply, replied, stays};
 use super::row::Table;
@@ -19,6 +19,7 @@ pub(super) fn rows(table: &mut Table) {
     accepted_flags(table);
     accepted_topics(table);
     accepted_payloads(table);
+    refused_gently(table);
 }
 
 /// QoS bits 11, and DUP at QoS 0.
@@ -86,6 +87,8 @@ fn cut(table: &mut Table) {
         .both("half_a_topic_length", |_| frame(0x31, &[0]));
     table
         .rule("I05", "", "2.2.2-1 4.13.1-1", Answer::Closed(0x81))
+        .v5("form_of_3_1_1", publish(V311, 0, TOPIC, None, &[], "x"))
+        .v5("form_of_3_1_1_at_qos_1", publish(V311, 2, TOPIC, Some(1), &[], "x"))
         .v5("no_property_length_at_qos_0", frame(0x30, &field(TOPIC)))
         .v5("no_property_length_at_qos_1", frame(0x32, &join(&[&field(TOPIC), &[0, 1]])))
         .v5("no_property_length_at_qos_2", frame(0x34, &join(&[&field(TOPIC), &[0, 1]])));
@@ -122,28 +125,28 @@ fn accepted_flags(table: &mut Table) {
     for (name, flags) in
         [("qos_1", 0x2), ("qos_1_with_retain", 0x3), ("qos_1_with_dup", 0xA), ("qos_1_with_both", 0xB)]
     {
-        let mut rule = table.rule("", "3.3.4-1 4.3.2-2", "3.3.4-1 4.3.2-4", replied(Reply::PubAck(1)));
+        let mut rule = table.rule("", "3.3.4-1 4.3.2-2", "3.3.4-1 4.3.2-4", replied(Reply::PubAck(1, 0)));
         rule.both(name, |v| publish(v, flags, TOPIC, Some(1), &[], ""));
     }
     for (name, flags) in
         [("qos_2", 0x4), ("qos_2_with_retain", 0x5), ("qos_2_with_dup", 0xC), ("qos_2_with_both", 0xD)]
     {
-        let mut rule = table.rule("", "3.3.4-1 4.3.3-2", "3.3.4-1 4.3.3-8", replied(Reply::PubRec(1)));
+        let mut rule = table.rule("", "3.3.4-1 4.3.3-2", "3.3.4-1 4.3.3-8", replied(Reply::PubRec(1, 0)));
         rule.both(name, |v| publish(v, flags, TOPIC, Some(1), &[], ""));
     }
     for id in [255, 256, 32_768, 65_535] {
         table
-            .rule("", "2.3.1-6", "2.2.1-5", replied(Reply::PubAck(id)))
+            .rule("", "2.3.1-6", "2.2.1-5", replied(Reply::PubAck(id, 0)))
             .both(format!("id_{id}_at_qos_1"), |v| publish(v, 0x2, TOPIC, Some(id), &[], ""));
         table
-            .rule("", "2.3.1-6", "2.2.1-5", replied(Reply::PubRec(id)))
+            .rule("", "2.3.1-6", "2.2.1-5", replied(Reply::PubRec(id, 0)))
             .both(format!("id_{id}_at_qos_2"), |v| publish(v, 0x4, TOPIC, Some(id), &[], ""));
     }
 }
 
 /// Topics that look odd and are none the less topics. QoS 1 tells that they were taken.
 fn accepted_topics(table: &mut Table) {
-    let mut rule = table.rule("", "4.7.3-1 4.7.3-3", "4.7.3-1 4.7.3-3", replied(Reply::PubAck(1)));
+    let mut rule = table.rule("", "4.7.3-1 4.7.3-3", "4.7.3-1 4.7.3-3", replied(Reply::PubAck(1, 0)));
     let longest = "m".repeat(65_535);
     for (what, topic) in [
         ("of_one_byte", "m"),
@@ -162,7 +165,7 @@ fn accepted_topics(table: &mut Table) {
     ] {
         rule.both(format!("topic_{what}"), |v| publish(v, 0x2, topic, Some(1), &[], "x"));
     }
-    table.rule("U5-24", "", "3.3.2-12", replied(Reply::PubAck(1))).v5(
+    table.rule("U5-24", "", "3.3.2-12", replied(Reply::PubAck(1, 0))).v5(
         "alias_set_and_used",
         join(&[
             &publish(V5, 0x0, TOPIC, None, &[0x23, 0, 1], "x"),
@@ -173,7 +176,7 @@ fn accepted_topics(table: &mut Table) {
 
 /// Payloads of any bytes, and of none.
 fn accepted_payloads(table: &mut Table) {
-    let mut rule = table.rule("", "4.3.2-2", "4.3.2-4", replied(Reply::PubAck(1)));
+    let mut rule = table.rule("", "4.3.2-2", "4.3.2-4", replied(Reply::PubAck(1, 0)));
     for (what, payload) in [
         ("of_a_zero", vec![0]),
         ("that_is_not_utf_8", vec![0xFF, 0xC0, 0x80, 0xED, 0xA0, 0x80]),
@@ -187,6 +190,36 @@ fn accepted_payloads(table: &mut Table) {
     rule.v5(
         "payload_behind_a_long_property_set",
         publish(V5, 0x2, TOPIC, Some(1), &user_property("k", "v".repeat(20_000)), "payload"),
+    );
+}
+
+/// Topics and payloads that a broker may refuse by the code of their acknowledgement, if it refuses them at all.
+fn refused_gently(table: &mut Table) {
+    let deep = "/".repeat(65_535);
+    for (name, topic) in [
+        ("share", "$share/g/a"),
+        ("share_without_a_filter", "$share"),
+        ("queue", "$queue/a"),
+        ("sys", "$SYS/malformed"),
+        ("65535_slashes", &deep),
+    ] {
+        table
+            .rule("F17 F19 I11 U3-09", "3.3.5-2", "3.4.2-1", replied(Reply::PubAck(1, 0x90)))
+            .by_choice()
+            .both(format!("topic_of_{name}_at_qos_1"), |v| at_qos(v, 1, topic, &[]));
+        table
+            .rule("F17 F19 I11 U3-09", "3.3.5-2", "3.5.2-1", replied(Reply::PubRec(1, 0x90)))
+            .by_choice()
+            .both(format!("topic_of_{name}_at_qos_2"), |v| at_qos(v, 2, topic, &[]));
+        table
+            .rule("F17 F19 I11 U3-09", "3.3.5-2", "4.13.1-1", stays())
+            .by_choice()
+            .both(format!("topic_of_{name}_at_qos_0"), |v| at_qos(v, 0, topic, &[]));
+    }
+    // Ours does not look into payloads, whatever their format says.
+    table.rule("U5-15", "", "3.3.2-4", replied(Reply::PubAck(1, 0))).by_choice().v5(
+        "payload_that_is_not_the_text_it_says",
+        publish(V5, 2, TOPIC, Some(1), &[0x01, 1], [0xFF, 0xC0, 0x80]),
     );
 }
 

@@ -160,6 +160,14 @@ impl Row {
             Answer::UnknownLevel => peer.expect_refusal(0x84, &also, Some(1)),
             Answer::Unheard | Answer::Left => peer.expect_end(),
             Answer::Closed(code) => peer.expect_close(*code, &also),
+            Answer::ClosedAfter(replies, code) => {
+                replies.iter().try_for_each(|reply| reply.expect(&mut peer))?;
+                peer.expect_close(*code, &also)
+            }
+            Answer::CutOff => {
+                peer.stop_sending();
+                peer.expect_end()
+            }
             Answer::Accepted => {
                 peer.expect_connack()?;
                 still_works(peer)

@@ -16,6 +16,8 @@ pub(super) fn rows(table: &mut Table) {
     behind_disconnect(table);
     behind_a_fault(table);
     behind_a_refusal(table);
+    before_a_fault(table);
+    half_a_packet(table);
     hand_shakes(table);
 }
 
@@ -121,11 +123,55 @@ fn behind_a_refusal(table: &mut Table) {
     rule.both("good_connect_behind_a_refused_one", |v| refused(v, &connect(v, 2, &[], &field(""))));
 }
 
+/// What comes before a fault counts, in the same segment too.
+fn before_a_fault(table: &mut Table) {
+    let faulty = |packet: &[u8]| join(&[packet, &frame(0x00, &[])]);
+    let mut after = |name: &str, reply: Reply, packet: fn(Version) -> Vec<u8>| {
+        let answer = Answer::ClosedAfter(vec![reply], 0x81);
+        let mut rule = table.rule("", "4.8.0-1", "4.13.1-1", answer);
+        rule.both(format!("fault_behind_{name}"), |v| faulty(&packet(v)));
+    };
+    after("pingreq", Reply::PingResp, |_| frame(0xC0, &[]));
+    after("publish_of_qos_1", Reply::PubAck(1, 0), |v| publish(v, 2, "malformed/fault", Some(1), &[], "x"));
+    after("publish_of_qos_2", Reply::PubRec(1, 0), |v| publish(v, 4, "malformed/fault", Some(1), &[], "x"));
+    after("pubrec", Reply::PubRel(1, 0x92), |_| ack(0x50, 1, &[]));
+    after("pubrel", Reply::PubComp(1, 0x92), |_| ack(0x62, 1, &[]));
+    after("subscribe", Reply::SubAck(1, vec![2]), |v| subscribe(v, &[], "malformed/fault", 2));
+    after("unsubscribe", Reply::UnsubAck(1, vec![0x11]), |v| unsubscribe(v, &[], "malformed/fault"));
+    let open_id = |v| {
+        let with_flags = |flags| publish(v, flags, "malformed/fault", Some(7), &[], "x");
+        join(&[&with_flags(4), &with_flags(2)])
+    };
+    table
+        .rule("A09", "2.3.1-2", "", Answer::ClosedAfter(vec![Reply::PubRec(7, 0)], 0x82))
+        .by_choice()
+        .v311("open_qos_2_id_at_qos_1_of_3_1_1", open_id(V311));
+    table
+        .rule("A09", "", "2.2.1-3", Answer::Stays(vec![Reply::PubRec(7, 0), Reply::PubAck(7, 0x91)]))
+        .by_choice()
+        .v5("open_qos_2_id_at_qos_1_of_5_0", open_id(V5));
+}
+
+/// Packets that are not complete when the client stops sending: half of them, and all but their last byte.
+fn half_a_packet(table: &mut Table) {
+    let mut rule = table.rule("I05", "4.8.0-1", "4.13.1-1", Answer::CutOff).by_choice();
+    for (place, (name, packet)) in packets(V5).into_iter().enumerate() {
+        let beginning = |v: Version, len: fn(usize) -> usize| {
+            let packet = &packets(v)[place].1;
+            packet[..len(packet.len())].to_vec()
+        };
+        rule.both(format!("{name}_but_its_last_byte"), |v| beginning(v, |len| len - 1));
+        if packet.len() > 3 {
+            rule.both(format!("half_of_{name}"), |v| beginning(v, |len| len / 2));
+        }
+    }
+}
+
 /// Hand-shakes that a client begins twice, ends twice, or ends without beginning.
 fn hand_shakes(table: &mut Table) {
     let qos_2 = |v, flags: u8| publish(v, flags, "malformed/sequence", Some(7), &[], "x");
     let qos_1 = |v, flags: u8| publish(v, flags, "malformed/sequence", Some(7), &[], "x");
-    let [rec, comp] = [Reply::PubRec(7), Reply::PubComp(7, 0)];
+    let [rec, comp] = [Reply::PubRec(7, 0), Reply::PubComp(7, 0)];
     let unknown = Reply::PubComp(7, 0x92);
     table
         .rule("A01", "4.3.3-2", "4.3.3-10", Answer::Stays(vec![rec.clone(), rec.clone(), rec.clone()]))
@@ -142,14 +188,19 @@ fn hand_shakes(table: &mut Table) {
             join(&[&qos_2(v, 4), &ack(0x62, 7, &[]), &qos_2(v, 4), &ack(0x62, 7, &[])])
         });
     table
-        .rule("A07", "4.3.2-2", "4.3.2-5", Answer::Stays(vec![Reply::PubAck(7), Reply::PubAck(7)]))
+        .rule("A07", "4.3.2-2", "4.3.2-5", Answer::Stays(vec![Reply::PubAck(7, 0), Reply::PubAck(7, 0)]))
         .both("qos_1_id_again_with_dup", |v| join(&[&qos_1(v, 2), &qos_1(v, 0xA)]));
     table
         .rule("A15", "4.3.3-1", "4.9.0-2", stays())
         .both("pubcomp_twice", |_| ack(0x70, 7, &[]).repeat(2))
         .both("puback_twice", |_| ack(0x40, 7, &[]).repeat(2));
     table
-        .rule("A11", "2.3.1-7", "2.2.1-6", Answer::Stays(vec![Reply::PubRec(1), Reply::SubAck(1, vec![0])]))
+        .rule(
+            "A11",
+            "2.3.1-7",
+            "2.2.1-6",
+            Answer::Stays(vec![Reply::PubRec(1, 0), Reply::SubAck(1, vec![0])]),
+        )
         .both("subscribe_under_the_id_of_an_open_publish", |v| {
             join(&[&publish(v, 4, "a", Some(1), &[], "x"), &subscribe(v, &[], "malformed/sequence", 0)])
         });

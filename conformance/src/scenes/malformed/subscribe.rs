@@ -80,7 +80,11 @@ fn ids(table: &mut Table) {
         .rule("", "3.8.3-3", "3.8.3-2", Answer::Closed(0x82))
         .both("no_filter", |v| frame(0x82, &join(&[&[0, 1], &properties(v, &[])])))
         .v5("no_filter_behind_an_identifier", frame(0x82, &[0, 1, 2, 0x0B, 1]));
-    table.rule("", "", "2.2.2-1", Answer::Closed(0x81)).v5("no_property_length", frame(0x82, &[0, 1]));
+    table
+        .rule("", "", "2.2.2-1", Answer::Closed(0x81))
+        .v5("no_property_length", frame(0x82, &[0, 1]))
+        .v5("form_of_3_1_1", subscribe(V311, &[], "malformed/a", 1))
+        .v5("form_of_3_1_1_with_a_filter_of_one_byte", subscribe(V311, &[], "a", 0));
 }
 
 /// Filters that are longer than the packet, without options, or only begun.

@@ -170,7 +170,7 @@ fn fields() -> Vec<Place> {
             "3.3.2-1",
             "3.3.2-1",
             Answer::Closed(0x81),
-            replied(Reply::PubAck(1)),
+            replied(Reply::PubAck(1, 0)),
             |v, text| publish(v, 2, text, Some(1), &[], "x"),
         ),
         place("filter", "3.8.3-1", "3.8.3-1", Answer::Closed(0x81), granted(&[0]), |v, text| {

@@ -1,5 +1,7 @@
 //! UNSUBSCRIBE: its id and filters. Its properties are in `property`, its texts in `text`.
 
+use longwire_proto::Version::{V5, V311};
+
 use super::answer::{Answer, Reply, replied};
 use super::row::Table;
 use super::subscribe::{BAD_FILTERS, BAD_SHARES, GOOD_FILTERS};
@@ -21,7 +23,14 @@ fn ids(table: &mut Table) {
         .rule("", "3.10.3-2", "3.10.3-2", Answer::Closed(0x82))
         .both("no_filter", |v| frame(0xA2, &join(&[&[0, 1], &properties(v, &[])])))
         .v5("no_filter_behind_a_user_property", frame(0xA2, &[0, 1, 5, 0x26, 0, 0, 0, 0]));
-    table.rule("", "", "2.2.2-1", Answer::Closed(0x81)).v5("no_property_length", frame(0xA2, &[0, 1]));
+    table
+        .rule("", "", "2.2.2-1", Answer::Closed(0x81))
+        .v5("no_property_length", frame(0xA2, &[0, 1]))
+        .v5("form_of_3_1_1", unsubscribe(V311, &[], "malformed/a"))
+        .v5("form_of_3_1_1_with_a_filter_of_one_byte", unsubscribe(V311, &[], "a"));
+    table
+        .rule("", "3.10.3-1", "", Answer::Closed(0x81))
+        .v311("form_of_5_0", unsubscribe(V5, &[], "malformed/a"));
 }
 
 /// Filters that are longer than the packet, and options that do not belong there.

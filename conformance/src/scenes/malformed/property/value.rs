@@ -5,7 +5,7 @@ use longwire_proto::Version::V5;
 use super::super::answer::{Answer, granted, stays};
 use super::super::carrier::Carrier::{self, Connect, Publish, Subscribe, Will};
 use super::super::row::Table;
-use crate::craft::{join, length, property, publish, user_property};
+use crate::craft::{connect, field, join, length, property, publish, set, user_property};
 
 pub(super) fn rows(table: &mut Table) {
     forbidden(table);
@@ -14,6 +14,7 @@ pub(super) fn rows(table: &mut Table) {
     accepted_in_connect(table);
     accepted_in_messages(table);
     accepted_in_subscribe(table);
+    accepted_by_choice(table);
 }
 
 /// Zero and two where they are forbidden, and data without its method.
@@ -165,6 +166,15 @@ fn accepted_in_messages(table: &mut Table) {
                 Will.with(&join(&[&all, &[0x18, a, b, c, d]])),
             );
     }
+}
+
+/// The payload of a will that says it is text and is not: nobody has to look.
+fn accepted_by_choice(table: &mut Table) {
+    let will = join(&[&field(""), &set(&[0x01, 1]), &field("malformed/will"), &field([0xFF, 0xC0, 0x80])]);
+    table
+        .rule("U5-13", "", "3.1.4-5", Answer::Accepted)
+        .by_choice()
+        .v5("will_payload_that_is_not_the_text_it_says", connect(V5, 0x06, &[], &will));
 }
 
 /// An identifier beside user properties, before and behind it.
