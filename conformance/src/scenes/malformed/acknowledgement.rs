@@ -73,6 +73,12 @@ fn lengths(table: &mut Table, kind: &Kind) {
             ack(first, 9, &join(&[&[0], &set(&property(0x1F, "r")), &[0]])),
         )
         .v5(format!("{name}_with_a_property_length_and_no_properties"), ack(first, 9, &[0, 5]));
+    let properties = set(&join(&[&property(0x1F, "because"), &user_property("k", "v")]));
+    let mut rule = table.rule("I05", "", "4.13.1-1", Answer::Closed(0x81));
+    for len in 1..properties.len() {
+        let rest = join(&[&[0], &properties[..len]]);
+        rule.v5(format!("{name}_cut_behind_byte_{len}_of_its_properties"), ack(first, 9, &rest));
+    }
 }
 
 /// The three forms of 5.0, the shortest of which is that of 3.1.1 too.

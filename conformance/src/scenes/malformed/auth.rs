@@ -32,4 +32,9 @@ pub(super) fn rows(table: &mut Table) {
         .v5("code_without_a_property_length", frame(0xF0, &[0x18]))
         .v5("byte_behind_the_properties", join(&[&[0xF0, 7, 0x18, 4], &method, &[0]]))
         .v5("method_longer_than_the_packet", frame(0xF0, &[0x18, 4, 0x15, 0, 9, b'X']));
+    let whole = auth(0x19, &join(&[&method, &property(0x16, "data"), &property(0x1F, "because")]));
+    let mut rule = table.rule("I05", "", "4.13.1-1", Answer::Closed(0x81));
+    for len in 1..whole.len() - 2 {
+        rule.v5(format!("cut_behind_byte_{len}"), frame(0xF0, &whole[2..2 + len]));
+    }
 }

@@ -200,14 +200,14 @@ fn cut_everywhere(table: &mut Table) {
         let header = join(&[&field("MQTT"), &[v as u8, 0xC6, 0, 60], &properties(v, &[])]);
         join(&[&header, &payload(v, 0xC6)])
     };
-    for len in 2..whole(V5).len() {
-        let answer = if len < 7 { Answer::Unheard } else { Answer::Refused(0x81) };
-        let statements_v311 = "3.1.2-9 3.1.2-19 3.1.2-21 3.1.3-3 3.1.4-1";
-        let statements_v5 = "3.1.2-9 3.1.2-17 3.1.2-19 3.1.3-1 3.1.3-3 3.1.4-1 2.2.2-1";
-        let mut rule = table.rule("I10", statements_v311, statements_v5, answer);
-        rule.v5(format!("cut_behind_byte_{len}_of_5_0"), frame(0x10, &whole(V5)[..len]));
-        if len < whole(V311).len() {
-            rule.v311(format!("cut_behind_byte_{len}_of_3_1_1"), frame(0x10, &whole(V311)[..len]));
+    for v in [V311, V5] {
+        let form = if v == V5 { "5_0" } else { "3_1_1" };
+        for len in 2..whole(v).len() {
+            let answer = if len < 7 { Answer::Unheard } else { Answer::Refused(0x81) };
+            let statements_v311 = "3.1.2-9 3.1.2-19 3.1.2-21 3.1.3-3 3.1.4-1";
+            let statements_v5 = "3.1.2-9 3.1.2-17 3.1.2-19 3.1.3-1 3.1.3-3 3.1.4-1 2.2.2-1";
+            let mut rule = table.rule("I10", statements_v311, statements_v5, answer);
+            rule.one(v, format!("cut_behind_byte_{len}_of_{form}"), frame(0x10, &whole(v)[..len]));
         }
     }
 }

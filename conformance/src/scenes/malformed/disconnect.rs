@@ -3,7 +3,7 @@
 use super::acknowledgement::CODES;
 use super::answer::Answer;
 use super::row::Table;
-use crate::craft::{disconnect, frame, property, user_property};
+use crate::craft::{disconnect, frame, join, property, user_property};
 
 /// Codes that a client may send.
 const CLIENT_CODES: [u8; 15] =
@@ -36,6 +36,11 @@ fn lengths(table: &mut Table) {
         .v5("byte_behind_no_properties", frame(0xE0, &[0, 0, 0]))
         .v5("byte_behind_the_properties", frame(0xE0, &[0, 5, 0x11, 0, 0, 0, 0, 0]))
         .v5("property_length_and_no_properties", frame(0xE0, &[0, 5]));
+    let whole = disconnect(0, &join(&[&property(0x1F, "because"), &[0x11, 0, 0, 0, 0]]));
+    let mut rule = table.rule("I05", "", "4.13.1-1", Answer::Closed(0x81));
+    for len in 2..whole.len() - 2 {
+        rule.v5(format!("cut_behind_byte_{len}"), frame(0xE0, &whole[2..2 + len]));
+    }
 }
 
 /// A session that ends with its connection cannot be made to outlive it.

@@ -5,7 +5,7 @@ use longwire_proto::Version::{V5, V311};
 
 use super::answer::{Answer, Reply, replied, stays};
 use super::row::Table;
-use crate::craft::{field, frame, join, publish, user_property};
+use crate::craft::{field, frame, join, properties, publish, user_property};
 
 /// Topic of messages that must be accepted; nobody listens there.
 const TOPIC: &str = "malformed/publish";
@@ -15,6 +15,7 @@ pub(super) fn rows(table: &mut Table) {
     topics(table);
     ids(table);
     cut(table);
+    cut_everywhere(table);
     aliases(table);
     accepted_flags(table);
     accepted_topics(table);
@@ -92,6 +93,18 @@ fn cut(table: &mut Table) {
         .v5("no_property_length_at_qos_0", frame(0x30, &field(TOPIC)))
         .v5("no_property_length_at_qos_1", frame(0x32, &join(&[&field(TOPIC), &[0, 1]])))
         .v5("no_property_length_at_qos_2", frame(0x34, &join(&[&field(TOPIC), &[0, 1]])));
+}
+
+/// A PUBLISH of QoS 1, its properties to the end, ended behind each of its bytes.
+fn cut_everywhere(table: &mut Table) {
+    let body = |v| join(&[&field("malformed/cut"), &[0, 1], &properties(v, &user_property("key", "value"))]);
+    let mut rule = table.rule("I05", "3.3.2-1 4.8.0-1", "3.3.2-1 4.13.1-1", Answer::Closed(0x81));
+    for v in [V311, V5] {
+        let form = if v == V5 { "5_0" } else { "3_1_1" };
+        for len in 2..body(v).len() {
+            rule.one(v, format!("cut_behind_byte_{len}_of_{form}"), frame(0x32, &body(v)[..len]));
+        }
+    }
 }
 
 /// Aliases out of range, and aliases that stand for nothing.

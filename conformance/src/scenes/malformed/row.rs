@@ -102,6 +102,11 @@ impl Rule<'_> {
         self.row(name.as_ref(), None, Some(packet))
     }
 
+    /// A row for this version only.
+    pub(super) fn one(&mut self, version: Version, name: impl AsRef<str>, packet: Vec<u8>) -> &mut Self {
+        if version == Version::V5 { self.v5(name, packet) } else { self.v311(name, packet) }
+    }
+
     fn row(&mut self, name: &str, bytes_v311: Option<Vec<u8>>, bytes_v5: Option<Vec<u8>>) -> &mut Self {
         let name = format!("{}::{name}", self.table.area);
         self.table.rows.push(Row { name, bytes_v311, bytes_v5, common: self.common.clone() });

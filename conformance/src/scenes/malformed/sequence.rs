@@ -111,6 +111,8 @@ fn behind_a_fault(table: &mut Table) {
     for (place, (name, _)) in packets(V5).into_iter().enumerate() {
         rule.both(format!("{name}_behind_a_fault"), |v| fault(&packets(v)[place].1));
     }
+    // The code must reach a client that is still sending.
+    rule.both("much_behind_a_fault", |v| fault(&publish(v, 2, "a", Some(1), &[], "x").repeat(20_000)));
 }
 
 /// What follows a refused CONNECT is not heard.
@@ -120,6 +122,9 @@ fn behind_a_refusal(table: &mut Table) {
     for (place, (name, _)) in packets(V5).into_iter().enumerate() {
         rule.both(format!("{name}_behind_a_refused_connect"), |v| refused(v, &packets(v)[place].1));
     }
+    rule.both("much_behind_a_refused_connect", |v| {
+        refused(v, &publish(v, 2, "a", Some(1), &[], "x").repeat(20_000))
+    });
     rule.both("good_connect_behind_a_refused_one", |v| refused(v, &connect(v, 2, &[], &field(""))));
 }
 

@@ -64,6 +64,7 @@ pub(super) const GOOD_FILTERS: [(&str, &str); 16] = [
 pub(super) fn rows(table: &mut Table) {
     ids(table);
     cut(table);
+    cut_everywhere(table);
     options(table);
     filters(table);
     accepted_options(table);
@@ -106,6 +107,21 @@ fn cut(table: &mut Table) {
     table
         .rule("", "3.8.3-1", "", Answer::Closed(0x81))
         .v311("properties_of_5_0", frame(0x82, &[0, 1, 0, 0, 1, b'a', 0]));
+}
+
+/// A SUBSCRIBE with an identifier and one filter, ended behind each of its bytes.
+fn cut_everywhere(table: &mut Table) {
+    for v in [V311, V5] {
+        let header = join(&[&[0, 2], &properties(v, &[0x0B, 0x80, 1])]);
+        let body = join(&[&header, &field("malformed/cut"), &[1]]);
+        let form = if v == V5 { "5_0" } else { "3_1_1" };
+        for len in 2..body.len() {
+            // Where the first filter would begin, its absence is another fault.
+            let code = if len == header.len() { 0x82 } else { 0x81 };
+            let mut rule = table.rule("I05", "3.8.3-1 4.8.0-1", "3.8.3-1 4.13.1-1", Answer::Closed(code));
+            rule.one(v, format!("cut_behind_byte_{len}_of_{form}"), frame(0x82, &body[..len]));
+        }
+    }
 }
 
 /// Options out of range; before 5.0 all that is not QoS 0, 1 or 2.

@@ -5,11 +5,12 @@ use longwire_proto::Version::{V5, V311};
 use super::answer::{Answer, Reply, replied};
 use super::row::Table;
 use super::subscribe::{BAD_FILTERS, BAD_SHARES, GOOD_FILTERS};
-use crate::craft::{field, frame, join, properties, unsubscribe};
+use crate::craft::{field, frame, join, properties, unsubscribe, user_property};
 
 pub(super) fn rows(table: &mut Table) {
     ids(table);
     cut(table);
+    cut_everywhere(table);
     filters(table);
     accepted(table);
 }
@@ -45,6 +46,21 @@ fn cut(table: &mut Table) {
         ("third_filter_longer_than_the_packet", &[0, 1, b'a', 0, 1, b'b', 0, 9, b'c']),
     ] {
         rule.both(name, |v| frame(0xA2, &join(&[&[0, 1], &properties(v, &[]), filters])));
+    }
+}
+
+/// An UNSUBSCRIBE with a User Property and one filter, ended behind each of its bytes.
+fn cut_everywhere(table: &mut Table) {
+    for v in [V311, V5] {
+        let header = join(&[&[0, 2], &properties(v, &user_property("k", "v"))]);
+        let body = join(&[&header, &field("malformed/cut")]);
+        let form = if v == V5 { "5_0" } else { "3_1_1" };
+        for len in 2..body.len() {
+            // Where the first filter would begin, its absence is another fault.
+            let code = if len == header.len() { 0x82 } else { 0x81 };
+            let mut rule = table.rule("I05", "3.10.3-1 4.8.0-1", "3.10.3-1 4.13.1-1", Answer::Closed(code));
+            rule.one(v, format!("cut_behind_byte_{len}_of_{form}"), frame(0xA2, &body[..len]));
+        }
     }
 }
 
