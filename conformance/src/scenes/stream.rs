@@ -5,18 +5,19 @@ use std::time::{Duration, Instant};
 
 use super::scenes;
 use crate::craft::{self, frame, join};
-use crate::failure::{Check, ensure};
+use crate::failure::{Check, Failure, ensure};
 use crate::message::{Arrival, Message};
 use crate::stage::Stage;
 
 scenes! {
     both refused_publish_keeps_the_link "I11 U5-58" "3.3.5-2" "3.4.2-1 3.5.2-1";
     both malformed_packet_harms_nobody_else "" "4.8.0-1 4.8.0-2" "4.13.1-1 4.13.2-1";
+    both nothing_of_a_malformed_publish_takes_effect "" "3.3.1-4 2.3.1-1 4.8.0-1" "3.3.1-4 2.2.1-3 4.13.1-1";
+    both nothing_of_a_malformed_unsubscribe_takes_effect "F10" "3.10.3-1 3.10.4-1" "3.10.3-1 3.10.4-1";
     both thousands_of_packets_in_one_segment "I07" "3.12.4-1" "3.12.4-1";
     both packets_may_be_split_anywhere "U5-61" "4.3.3-2" "4.3.3-10";
     both everything_before_disconnect_is_processed "" "3.14.4-2 4.5.0-1" "3.14.4-1 4.5.0-1";
     both nothing_after_disconnect_is_processed "" "3.14.4-2" "3.14.4-1";
-    both broker_closes_after_disconnect "U5-38 U5-41" "3.14.4-1" "3.14.4-2";
     v311 only_packets_of_3_1_1_are_seen "I09" "3.9.3-2";
 }
 
@@ -51,6 +52,52 @@ fn malformed_packet_harms_nobody_else(stage: &Stage<'_>) -> Check {
         subscriber.take_of("x")?;
     }
     Ok(())
+}
+
+/// PUBLISHes with RETAIN of which one thing is wrong, at the end where it can be: nobody gets them, now or later.
+fn nothing_of_a_malformed_publish_takes_effect(stage: &Stage<'_>) -> Check {
+    let topic = stage.topic("a");
+    let publish = |flags, id, properties: &[u8]| {
+        craft::publish(stage.version, flags, &topic, id, properties, "malformed")
+    };
+    let mut packets =
+        vec![publish(0x07, Some(1), &[]), publish(0x03, Some(0), &[]), publish(0x05, Some(0), &[])];
+    if stage.v5() {
+        let wrong: [&[u8]; 5] = [
+            &[0x0B, 1],
+            &[0x23, 0, 0],
+            &[0x02, 0, 0, 0, 9, 0x7F, 0],
+            &[0x01, 1, 0x01, 1],
+            &[0x08, 0, 1, b'#'],
+        ];
+        packets.extend(wrong.map(|properties| publish(0x01, None, properties)));
+    }
+    let mut subscriber = stage.subscriber("sub", &topic, 2)?;
+    for packet in packets {
+        let mut publisher = stage.connect("pub")?;
+        publisher.leaves_retained(&topic);
+        publisher.raw("a malformed PUBLISH", &packet);
+        publisher.closes_within(Duration::from_secs(5))?;
+    }
+    subscriber.quiet()?;
+    stage.subscriber("late", &topic, 2)?.quiet()
+}
+
+/// A good filter and a malformed one in one UNSUBSCRIBE of a kept session: the subscription is still there.
+fn nothing_of_a_malformed_unsubscribe_takes_effect(stage: &Stage<'_>) -> Check {
+    if stage.settings.lenient {
+        return Err(Failure::NotApplicable("the standard leaves the choice".to_owned()));
+    }
+    let topic = stage.topic("a");
+    let kept = stage.login("sub").keep();
+    let mut subscriber = kept.open()?;
+    subscriber.subscribe(&topic, 1)?;
+    let filters = join(&[&craft::field(&topic), &craft::field("a/#/b")]);
+    let body = join(&[&[0, 1], &craft::properties(stage.version, &[]), &filters]);
+    subscriber.raw("UNSUBSCRIBE from a good filter and a malformed one", &frame(0xA2, &body));
+    subscriber.expect_close(0x81, &[0x82, 0x8F])?;
+    stage.connect("pub")?.deliver(&Message::new(&topic, "still").qos(1))?;
+    kept.open_with_session(true)?.take_of("still").map(drop)
 }
 
 /// 5,000 PINGREQs and PUBLISHes in one write are all answered, and others are served meanwhile.
@@ -146,18 +193,6 @@ fn nothing_after_disconnect_is_processed(stage: &Stage<'_>) -> Check {
     publisher.raw("DISCONNECT and a PUBLISH behind it", &join(&[&[0xE0, 0], &late]));
     publisher.expect_end()?;
     subscriber.quiet()
-}
-
-/// The client says DISCONNECT and keeps its socket: the broker closes, without a DISCONNECT of its own.
-fn broker_closes_after_disconnect(stage: &Stage<'_>) -> Check {
-    let forms: &[&[u8]] =
-        if stage.v5() { &[&[0xE0, 0], &[0xE0, 1, 0], &[0xE0, 2, 0, 0]] } else { &[&[0xE0, 0]] };
-    for form in forms {
-        let mut client = stage.connect("client")?;
-        client.raw("DISCONNECT", form);
-        client.expect_end()?;
-    }
-    Ok(())
 }
 
 /// Takeover, refusals and the death of a 3.1.1 connection show no DISCONNECT, no 5.0 code and no property.

@@ -172,7 +172,7 @@ fn half_a_packet(table: &mut Table) {
     }
 }
 
-/// Hand-shakes that a client begins twice, ends twice, or ends without beginning.
+/// Hand-shakes that a client begins twice, ends twice, or ends without beginning, all in one segment.
 fn hand_shakes(table: &mut Table) {
     let qos_2 = |v, flags: u8| publish(v, flags, "malformed/sequence", Some(7), &[], "x");
     let qos_1 = |v, flags: u8| publish(v, flags, "malformed/sequence", Some(7), &[], "x");
