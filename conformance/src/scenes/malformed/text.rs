@@ -24,8 +24,18 @@ struct Place {
     refused: Answer,
     /// What answers good text there.
     accepted: Option<Answer>,
-    /// A topic, filter, client id or user name, in which our broker wants no control characters.
-    is_name: bool,
+    kind: Kind,
+}
+
+/// What a string is good for.
+#[derive(Clone, Copy, PartialEq)]
+enum Kind {
+    /// A topic name or filter.
+    Topic,
+    /// A client id or user name. In these and in topics our broker wants no control characters.
+    Name,
+    /// Anything else.
+    Text,
 }
 
 const NOT_UTF_8: [(&str, &[u8]); 19] = [
@@ -69,10 +79,14 @@ const DISCOURAGED: [(&str, &str); 13] = [
     ("non_character_10ffff", "\u{10ffff}"),
 ];
 
-const UNUSUAL: [(&str, &str); 14] = [
-    ("byte_order_mark", "\u{feff}a"),
-    ("byte_order_mark_only", "\u{feff}"),
-    ("reversed_byte_order_mark_less_one", "\u{fffd}"),
+const BYTE_ORDER_MARKS: [(&str, &str); 3] = [
+    ("byte_order_mark", "\u{feff}"),
+    ("byte_order_mark_at_the_start", "\u{feff}a"),
+    ("byte_order_mark_inside", "a\u{feff}b"),
+];
+
+const UNUSUAL: [(&str, &str); 12] = [
+    ("replacement_character", "\u{fffd}"),
     ("character_of_two_bytes", "caf\u{e9}"),
     ("character_of_three_bytes", "\u{20ac}"),
     ("character_of_four_bytes", "\u{1f980}"),
@@ -96,9 +110,12 @@ pub(super) fn rows(table: &mut Table) {
 
 /// What is not UTF-8, and what contains U+0000.
 fn not_text(table: &mut Table, place: &Place) {
-    for (v311, v5, texts) in
-        [("1.5.3-1", "1.5.4-1", &NOT_UTF_8[..]), ("1.5.3-2 4.7.3-2", "1.5.4-2 4.7.3-2", &WITH_ZERO)]
-    {
+    let zero = if place.kind == Kind::Topic {
+        ("1.5.3-2 4.7.3-2", "1.5.4-2 4.7.3-2", &WITH_ZERO[..])
+    } else {
+        ("1.5.3-2", "1.5.4-2", &WITH_ZERO[..])
+    };
+    for (v311, v5, texts) in [("1.5.3-1", "1.5.4-1", &NOT_UTF_8[..]), zero] {
         let v311 = format!("{v311} {}", place.statement_v311.unwrap_or_default());
         let v5 = format!("{v5} {}", place.statement_v5);
         let mut rule = table.rule("", v311, v5, place.refused.clone()).also(&[0x85, 0x86, 0x8F, 0x90, 0x99]);
@@ -110,7 +127,8 @@ fn not_text(table: &mut Table, place: &Place) {
 
 /// Control characters and non-characters: not in names, welcome elsewhere.
 fn discouraged(table: &mut Table, place: &Place) {
-    let answer = if place.is_name { Some(place.refused.clone()) } else { place.accepted.clone() };
+    let welcome = place.kind == Kind::Text;
+    let answer = if welcome { place.accepted.clone() } else { Some(place.refused.clone()) };
     let Some(answer) = answer else { return };
     let mut rule = table.rule("U3-10", "1.5.3-1", "1.5.4-1", answer).by_choice();
     for (what, text) in DISCOURAGED {
@@ -121,9 +139,13 @@ fn discouraged(table: &mut Table, place: &Place) {
 /// Text that a careless check would refuse or change. Its version is in it, because no two may share a client id.
 fn unusual(table: &mut Table, place: &Place) {
     let Some(accepted) = place.accepted.clone() else { return };
-    let mut rule = table.rule("", "1.5.3-1 1.5.3-3", "1.5.4-1 1.5.4-3", accepted);
-    for (what, text) in UNUSUAL {
-        place.row(&mut rule, what, |version| format!("{text}{}", version as u8).into_bytes());
+    for (statement_v311, statement_v5, texts) in
+        [("1.5.3-1", "1.5.4-1", &UNUSUAL[..]), ("1.5.3-3", "1.5.4-3", &BYTE_ORDER_MARKS)]
+    {
+        let mut rule = table.rule("", statement_v311, statement_v5, accepted.clone());
+        for (what, text) in texts {
+            place.row(&mut rule, what, |version| format!("{text}{}", version as u8).into_bytes());
+        }
     }
 }
 
@@ -150,73 +172,53 @@ fn places() -> Vec<Place> {
 
 /// Strings that stand outside property sets, in both versions.
 fn fields() -> Vec<Place> {
-    let filters = |first: u8, parts: &[&[u8]]| frame(first, &join(parts));
-    let no_subscription = || replied(Reply::UnsubAck(1, vec![0x11]));
+    use Kind::{Name, Topic};
+    let no_subscription = replied(Reply::UnsubAck(1, vec![0x11]));
     vec![
-        place("client_id", "3.1.3-4", "3.1.3-4", Answer::Refused(0x81), Answer::Accepted, |v, text| {
+        place("client_id", Name, ["3.1.3-4", "3.1.3-4"], Answer::Accepted, |v, text| {
             connect(v, 0x02, &[], &field(text))
         }),
-        place("will_topic", "3.1.3-10", "3.1.3-11", Answer::Refused(0x81), Answer::Accepted, |v, text| {
+        place("will_topic", Topic, ["3.1.3-10", "3.1.3-11"], Answer::Accepted, |v, text| {
             connect(v, 0x06, &[], &join(&[&field(""), &properties(v, &[]), &field(text), &field("")]))
         }),
-        place("user_name", "3.1.3-11", "3.1.3-12", Answer::Refused(0x81), Answer::Accepted, |v, text| {
+        place("user_name", Name, ["3.1.3-11", "3.1.3-12"], Answer::Accepted, |v, text| {
             connect(v, 0x82, &[], &join(&[&field(""), &field(text)]))
         }),
-        place("topic", "3.3.2-1", "3.3.2-1", Answer::Closed(0x81), stays(), |v, text| {
-            publish(v, 0, text, None, &[], "x")
+        place("topic", Topic, ["3.3.2-1", "3.3.2-1"], stays(), |v, text| publish(v, 0, text, None, &[], "x")),
+        place("topic_at_qos_1", Topic, ["3.3.2-1", "3.3.2-1"], replied(Reply::PubAck(1, 0)), |v, text| {
+            publish(v, 2, text, Some(1), &[], "x")
         }),
-        place(
-            "topic_at_qos_1",
-            "3.3.2-1",
-            "3.3.2-1",
-            Answer::Closed(0x81),
-            replied(Reply::PubAck(1, 0)),
-            |v, text| publish(v, 2, text, Some(1), &[], "x"),
-        ),
-        place("filter", "3.8.3-1", "3.8.3-1", Answer::Closed(0x81), granted(&[0]), |v, text| {
-            subscribe(v, &[], text, 0)
+        place("filter", Topic, ["3.8.3-1", "3.8.3-1"], granted(&[0]), |v, text| subscribe(v, &[], text, 0)),
+        place("second_filter", Topic, ["3.8.3-1", "3.8.3-1"], granted(&[1, 0]), |v, text| {
+            let filters = join(&[&field("malformed/a"), &[1], &field(text), &[0]]);
+            frame(0x82, &join(&[&[0, 1], &properties(v, &[]), &filters]))
         }),
-        place(
-            "second_filter",
-            "3.8.3-1",
-            "3.8.3-1",
-            Answer::Closed(0x81),
-            granted(&[1, 0]),
-            move |v, text| {
-                let none = properties(v, &[]);
-                filters(0x82, &[&[0, 1], &none, &field("malformed/a"), &[1], &field(text), &[0]])
-            },
-        ),
-        place("share_name", "3.8.3-1", "3.8.3-1", Answer::Closed(0x81), granted(&[0]), |v, text| {
+        place("share_name", Topic, ["3.8.3-1", "3.8.3-1"], granted(&[0]), |v, text| {
             subscribe(v, &[], join(&[b"$share/", text, b"/malformed"]), 0)
         }),
-        place(
-            "unsubscribed_filter",
-            "3.10.3-1",
-            "3.10.3-1",
-            Answer::Closed(0x81),
-            no_subscription(),
-            |v, text| unsubscribe(v, &[], text),
-        ),
+        place("unsubscribed_filter", Topic, ["3.10.3-1", "3.10.3-1"], no_subscription, |v, text| {
+            unsubscribe(v, &[], text)
+        }),
     ]
 }
 
+/// A string that both versions have; its statements are those of 3.1.1 and of 5.0.
 fn place(
     name: &str,
-    statement_v311: &'static str,
-    statement_v5: &'static str,
-    refused: Answer,
+    kind: Kind,
+    statements: [&'static str; 2],
     accepted: Answer,
     packet: impl Fn(Version, &[u8]) -> Vec<u8> + 'static,
 ) -> Place {
+    let is_in_connect = matches!(accepted, Answer::Accepted);
     Place {
         name: name.to_owned(),
-        statement_v311: Some(statement_v311),
-        statement_v5,
+        statement_v311: Some(statements[0]),
+        statement_v5: statements[1],
         packet: Box::new(packet),
-        refused,
+        refused: if is_in_connect { Answer::Refused(0x81) } else { Answer::Closed(0x81) },
         accepted: Some(accepted),
-        is_name: true,
+        kind,
     }
 }
 
@@ -230,7 +232,7 @@ fn strings_of(carrier: Carrier) -> Vec<Place> {
         packet: Box::new(move |_, text| carrier.with(&with(text))),
         refused: carrier.refused(0x81),
         accepted: carrier.accepted(),
-        is_name: name == "response_topic",
+        kind: if name == "response_topic" { Kind::Topic } else { Kind::Text },
     };
     let mut places = vec![
         in_carrier("user_property_name", "1.5.7-1", |text| user_property(text, "v")),
