@@ -4,7 +4,7 @@ use longwire_proto::Version;
 use longwire_proto::Version::{V5, V311};
 
 use super::answer::Answer;
-use super::row::Table;
+use super::row::{RUN, Table};
 use crate::craft::{connect, connect_named, field, frame, join, length, properties, property};
 
 pub(super) fn rows(table: &mut Table) {
@@ -221,21 +221,17 @@ fn client_ids(table: &mut Table) {
         .rule("C16", "3.1.3-6", "3.1.3-6", Answer::Accepted)
         .both("empty_client_id", |v| connect(v, 2, &[], &field("")))
         .v5("empty_client_id_with_clean_start_0", connect(V5, 0, &[], &field("")));
+    let with_id =
+        |v: Version, len: usize| connect(v, 2, &[], &field(format!("{RUN}{}", "Z".repeat(len - RUN.len()))));
     table
         .rule("", "3.1.3-5", "3.1.3-5", Answer::Accepted)
-        .both("client_id_of_1_byte", |v| connect(v, 2, &[], &field([b'a' + v as u8])))
-        .both("client_id_of_23_bytes", |v| {
-            connect(v, 2, &[], &field(format!("{}{}", v as u8, "Z".repeat(22))))
-        });
+        .both("client_id_of_22_bytes", |v| with_id(v, 22))
+        .both("client_id_of_23_bytes", |v| with_id(v, 23));
     table
         .rule("I20 U5-62", "3.1.3-4", "3.1.3-4", Answer::Accepted)
-        .also(&[0x85])
-        .both("client_id_of_24_bytes", |v| {
-            connect(v, 2, &[], &field(format!("{}{}", v as u8, "Z".repeat(23))))
-        })
-        .both("client_id_of_65535_bytes", |v| {
-            connect(v, 2, &[], &field(format!("{}{}", v as u8, "Z".repeat(65_534))))
-        });
+        .by_choice()
+        .both("client_id_of_24_bytes", |v| with_id(v, 24))
+        .both("client_id_of_65535_bytes", |v| with_id(v, 65_535));
 }
 
 /// Will topics that are no topic names.

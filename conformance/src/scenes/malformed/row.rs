@@ -12,6 +12,10 @@ use crate::message::{Arrival, hex};
 use crate::peer::Peer;
 use crate::stage::Stage;
 
+/// Stands in a row for as many letters and digits that no other run of a scene uses: for client ids, which would take
+/// each other over.
+pub(super) const RUN: &str = "{letters of this run}";
+
 /// The rows of one area, such as `publish`.
 pub(super) struct Table {
     area: &'static str,
@@ -147,14 +151,15 @@ impl Row {
         if stage.settings.lenient && self.common.open_in.contains(&stage.version) {
             return Err(Failure::NotApplicable("the standard leaves the choice".to_owned()));
         }
-        let bytes = self.bytes(stage.version).unwrap_or_default();
+        let bytes = in_this_run(self.bytes(stage.version).unwrap_or_default(), stage);
         let mut peer = if self.is_first() { stage.dial("client")? } else { stage.connect("client")? };
         if matches!(self.common.answer, Answer::UnknownLevel) && stage.settings.lenient {
             // Other brokers answer in the form of the version that they know best.
             peer.version = Version::V311;
         }
-        peer.raw(&self.name, bytes);
-        self.is_answered(peer).map_err(|failure| failure.about(format_args!("{}: {}", self.name, hex(bytes))))
+        peer.raw(&self.name, &bytes);
+        self.is_answered(peer)
+            .map_err(|failure| failure.about(format_args!("{}: {}", self.name, hex(&bytes))))
     }
 
     fn is_answered(&self, mut peer: Peer) -> Check {
@@ -183,6 +188,16 @@ impl Row {
             }
         }
     }
+}
+
+/// The bytes with the letters of this run in their place.
+fn in_this_run(bytes: &[u8], stage: &Stage<'_>) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    if let Some(place) = bytes.windows(RUN.len()).position(|window| window == RUN.as_bytes()) {
+        let letters = format!("{:0>1$}", stage.tag(), RUN.len());
+        bytes[place..place + RUN.len()].copy_from_slice(&letters.as_bytes()[letters.len() - RUN.len()..]);
+    }
+    bytes
 }
 
 /// The link answers exactly one PINGREQ with PINGRESP, then takes a DISCONNECT that ends its session.

@@ -4,7 +4,7 @@ use longwire_proto::Version;
 
 use super::answer::{Answer, Reply, granted, replied, stays};
 use super::carrier::{CARRIERS, Carrier};
-use super::row::{Rule, Table};
+use super::row::{RUN, Rule, Table};
 use crate::craft::{
     connect, field, frame, join, properties, property, publish, subscribe, unsubscribe, user_property,
 };
@@ -120,7 +120,7 @@ fn not_text(table: &mut Table, place: &Place) {
         let v5 = format!("{v5} {}", place.statement_v5);
         let mut rule = table.rule("", v311, v5, place.refused.clone()).also(&[0x85, 0x86, 0x8F, 0x90, 0x99]);
         for (what, text) in texts {
-            place.row(&mut rule, what, |_| text.to_vec());
+            place.row(&mut rule, what, text);
         }
     }
 }
@@ -132,11 +132,11 @@ fn discouraged(table: &mut Table, place: &Place) {
     let Some(answer) = answer else { return };
     let mut rule = table.rule("U3-10", "1.5.3-1", "1.5.4-1", answer).by_choice();
     for (what, text) in DISCOURAGED {
-        place.row(&mut rule, what, |_| text.as_bytes().to_vec());
+        place.row(&mut rule, what, text.as_bytes());
     }
 }
 
-/// Text that a careless check would refuse or change. Its version is in it, because no two may share a client id.
+/// Text that a careless check would refuse or change.
 fn unusual(table: &mut Table, place: &Place) {
     let Some(accepted) = place.accepted.clone() else { return };
     for (statement_v311, statement_v5, texts) in
@@ -144,15 +144,15 @@ fn unusual(table: &mut Table, place: &Place) {
     {
         let mut rule = table.rule("", statement_v311, statement_v5, accepted.clone());
         for (what, text) in texts {
-            place.row(&mut rule, what, |version| format!("{text}{}", version as u8).into_bytes());
+            place.row(&mut rule, what, format!("{text}{RUN}").as_bytes());
         }
     }
 }
 
 impl Place {
-    fn row(&self, rule: &mut Rule<'_>, what: &str, text: impl Fn(Version) -> Vec<u8>) {
+    fn row(&self, rule: &mut Rule<'_>, what: &str, text: &[u8]) {
         let name = format!("{}_with_{what}", self.name);
-        let packet = |version| (self.packet)(version, &text(version));
+        let packet = |version| (self.packet)(version, text);
         if self.statement_v311.is_some() {
             rule.both(name, packet);
         } else {
