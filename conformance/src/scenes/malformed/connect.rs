@@ -194,20 +194,31 @@ fn fields_in_another_order(table: &mut Table) {
         );
 }
 
-/// A CONNECT with every field, ended behind each of its bytes. It names its version in the seventh.
+/// A CONNECT with every field, ended behind each of its bytes: the field that is cut tells the statement.
 fn cut_everywhere(table: &mut Table) {
-    let whole = |v: Version| {
-        let header = join(&[&field("MQTT"), &[v as u8, 0xC6, 0, 60], &properties(v, &[])]);
-        join(&[&header, &payload(v, 0xC6)])
-    };
     for v in [V311, V5] {
         let form = if v == V5 { "5_0" } else { "3_1_1" };
-        for len in 2..whole(v).len() {
-            let answer = if len < 7 { Answer::Unheard } else { Answer::Refused(0x81) };
-            let statements_v311 = "3.1.2-9 3.1.2-19 3.1.2-21 3.1.3-3 3.1.4-1";
-            let statements_v5 = "3.1.2-9 3.1.2-17 3.1.2-19 3.1.3-1 3.1.3-3 3.1.4-1 2.2.2-1";
-            let mut rule = table.rule("I10", statements_v311, statements_v5, answer);
-            rule.one(v, format!("cut_behind_byte_{len}_of_{form}"), frame(0x10, &whole(v)[..len]));
+        let fields = [
+            ("3.1.4-1", "3.1.4-1", join(&[&field("MQTT"), &[v as u8, 0xC6, 0, 60]])),
+            ("", "2.2.2-1", properties(v, &[])),
+            ("3.1.3-3", "3.1.3-3", field("")),
+            ("3.1.2-9", "3.1.2-9", will_fields(v)),
+            ("3.1.2-19", "3.1.2-17", field("user")),
+            ("3.1.2-21", "3.1.2-19", field("secret")),
+        ];
+        let mut before = Vec::new();
+        for (statement_v311, statement_v5, bytes) in fields {
+            for len in 0..bytes.len() {
+                let cut = join(&[&before, &bytes[..len]]);
+                // It names its version in its seventh byte, and no code fits before that.
+                let answer = if cut.len() < 7 { Answer::Unheard } else { Answer::Refused(0x81) };
+                let mut rule = table.rule("I10", statement_v311, statement_v5, answer);
+                // Nothing and one byte are in `header`.
+                if cut.len() > 1 {
+                    rule.one(v, format!("cut_behind_byte_{}_of_{form}", cut.len()), frame(0x10, &cut));
+                }
+            }
+            before.extend(bytes);
         }
     }
 }

@@ -174,27 +174,26 @@ fn half_a_packet(table: &mut Table) {
 
 /// Hand-shakes that a client begins twice, ends twice, or ends without beginning, all in one segment.
 fn hand_shakes(table: &mut Table) {
-    let qos_2 = |v, flags: u8| publish(v, flags, "malformed/sequence", Some(7), &[], "x");
-    let qos_1 = |v, flags: u8| publish(v, flags, "malformed/sequence", Some(7), &[], "x");
+    let sent = |v, flags| publish(v, flags, "malformed/sequence", Some(7), &[], "x");
     let [rec, comp] = [Reply::PubRec(7, 0), Reply::PubComp(7, 0)];
     let unknown = Reply::PubComp(7, 0x92);
     table
         .rule("A01", "4.3.3-2", "4.3.3-10", Answer::Stays(vec![rec.clone(), rec.clone(), rec.clone()]))
-        .both("qos_2_three_times", |v| join(&[&qos_2(v, 4), &qos_2(v, 0xC), &qos_2(v, 4)]));
+        .both("qos_2_three_times", |v| join(&[&sent(v, 4), &sent(v, 0xC), &sent(v, 4)]));
     table
         .rule("A12", "4.3.3-2", "4.3.3-11", Answer::Stays(vec![rec.clone(), comp.clone(), unknown.clone()]))
-        .both("pubrel_twice", |v| join(&[&qos_2(v, 4), &ack(0x62, 7, &[]), &ack(0x62, 7, &[])]));
+        .both("pubrel_twice", |v| join(&[&sent(v, 4), &ack(0x62, 7, &[]), &ack(0x62, 7, &[])]));
     table
         .rule("A12", "4.3.3-2", "4.3.3-11", Answer::Stays(vec![unknown.clone(), rec.clone(), comp.clone()]))
-        .both("pubrel_before_its_publish", |v| join(&[&ack(0x62, 7, &[]), &qos_2(v, 4), &ack(0x62, 7, &[])]));
+        .both("pubrel_before_its_publish", |v| join(&[&ack(0x62, 7, &[]), &sent(v, 4), &ack(0x62, 7, &[])]));
     table
         .rule("A08", "4.3.3-2", "4.3.3-12", Answer::Stays(vec![rec.clone(), comp.clone(), rec, comp]))
         .both("qos_2_id_again_after_pubrel", |v| {
-            join(&[&qos_2(v, 4), &ack(0x62, 7, &[]), &qos_2(v, 4), &ack(0x62, 7, &[])])
+            join(&[&sent(v, 4), &ack(0x62, 7, &[]), &sent(v, 4), &ack(0x62, 7, &[])])
         });
     table
         .rule("A07", "4.3.2-2", "4.3.2-5", Answer::Stays(vec![Reply::PubAck(7, 0), Reply::PubAck(7, 0)]))
-        .both("qos_1_id_again_with_dup", |v| join(&[&qos_1(v, 2), &qos_1(v, 0xA)]));
+        .both("qos_1_id_again_with_dup", |v| join(&[&sent(v, 2), &sent(v, 0xA)]));
     table
         .rule("A15", "4.3.3-1", "4.9.0-2", stays())
         .both("pubcomp_twice", |_| ack(0x70, 7, &[]).repeat(2))
