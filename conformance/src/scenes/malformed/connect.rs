@@ -63,7 +63,7 @@ fn levels(table: &mut Table) {
     }
     // The bit of bridges is private to some brokers, ours among them.
     table
-        .rule("J07", "7.0.0-2", "", Answer::Accepted)
+        .rule("", "3.1.4-4", "", Answer::Accepted)
         .by_choice()
         .v311("level_4_of_bridges", connect_named("MQTT", 0x84, 2, &[], &field("")));
     let mut rule = table.rule("I15", "", "3.1.2-2 3.2.2-7", Answer::UnknownLevel);
