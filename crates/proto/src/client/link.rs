@@ -137,7 +137,7 @@ impl KeepAlive {
 mod tests {
     use super::*;
 
-    /// `[MQTT-3.1.2-20]`, 3.1.1 `[MQTT-3.1.2-23]`.
+    /// `[MQTT-3.1.2-20]`, `[MQTT-3.1.2-23 of 3.1.1]`.
     #[test]
     fn an_idle_client_pings_within_the_interval() {
         let clocks = KeepAlive::new(10, 5_000, 0);

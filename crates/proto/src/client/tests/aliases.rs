@@ -20,7 +20,7 @@ fn topics_are_shortened_within_the_servers_maximum() {
     assert_eq!(spelled, [("sensors".to_owned(), Some(1)), (String::new(), Some(1))]);
 }
 
-/// `[MQTT-3.3.2-7]`, H11, H13: a message sent again spells its topic out, and so does the first new one.
+/// `[MQTT-3.3.2-7]`, `[H11]`, `[H13]`: a message sent again spells its topic out, and so does the first new one.
 #[test]
 fn aliases_are_forgotten_with_the_connection() {
     let alias = [Property::TopicAliasMaximum(1)];
@@ -42,7 +42,7 @@ fn aliases_are_forgotten_with_the_connection() {
     assert_eq!(spelled, [(topic(), None, true), (topic(), None, true), (topic(), Some(1), false)]);
 }
 
-/// H14: the definition that would have been sent with it must not be relied upon.
+/// `[H14]`: the definition that would have been sent with it must not be relied upon.
 #[test]
 fn a_message_too_large_defines_no_alias() {
     let limits = [Property::TopicAliasMaximum(1), Property::MaximumPacketSize(16)];
@@ -84,7 +84,7 @@ fn an_alias_above_the_clients_maximum_is_answered_0x94() {
     assert_eq!(scene.violation().0, ReasonCode::TopicAliasInvalid);
 }
 
-/// U5-23, and `[MQTT-3.3.2-7]`: the mapping of an earlier connection does not count.
+/// `[U5-23]`, and `[MQTT-3.3.2-7]`: the mapping of an earlier connection does not count.
 #[test]
 fn an_alias_without_a_meaning_on_this_connection_is_answered_0x82() {
     let mut scene = Scene::online();

@@ -40,7 +40,7 @@ fn another_method_in_connack_closes() {
     assert!(matches!(scene.event(), Event::Closed(Cause::Violation { statement: "MQTT-4.12.0-5", .. })));
 }
 
-/// U5-42, `[MQTT-4.12.0-7]`.
+/// `[U5-42]`, `[MQTT-4.12.0-7]`.
 #[test]
 fn auth_without_a_method_is_a_protocol_error_and_is_never_sent() {
     let mut scene = Scene::online();
@@ -49,7 +49,7 @@ fn auth_without_a_method_is_a_protocol_error_and_is_never_sent() {
     assert_eq!(scene.violation(), (ReasonCode::ProtocolError, "U5-42"));
 }
 
-/// `[MQTT-4.12.1-1]`, U5-57: one at a time.
+/// `[MQTT-4.12.1-1]`, `[U5-57]`: one at a time.
 #[test]
 fn re_authentication_goes_through_challenges_to_success() {
     let mut scene = Scene::new(authenticating());

@@ -24,7 +24,7 @@ fn a_client_that_wants_its_will_says_so_in_5_and_just_closes_before() {
     assert!(scene.is_over());
 }
 
-/// U5-39, C06: a session without an expiry in CONNECT gets none in DISCONNECT.
+/// `[U5-39]`, `[C06]`: a session without an expiry in CONNECT gets none in DISCONNECT.
 #[test]
 fn disconnect_does_not_lengthen_a_session_that_ends_with_the_connection() {
     let expiry = PropertiesBuf::from_iter([Property::SessionExpiryInterval(60)]);

@@ -144,7 +144,7 @@ fn packet_ids_of_all_kinds_are_kept_apart() {
     assert_eq!(ids, [1, 2, 3, 4]);
 }
 
-/// `[MQTT-3.3.4-7]`, `[MQTT-4.9.0-1]`, `[MQTT-4.9.0-2]`: H16.
+/// `[MQTT-3.3.4-7]`, `[MQTT-4.9.0-1]`, `[MQTT-4.9.0-2]`: `[H16]`.
 #[test]
 fn no_more_than_the_servers_receive_maximum_is_open() {
     let mut scene = Scene::online_with(Settings::default(), &[Property::ReceiveMaximum(2)]);
@@ -200,7 +200,7 @@ fn a_full_queue_says_so() {
     assert_eq!(refused, Err(PublishError::QueueFull));
 }
 
-/// `[MQTT-3.2.2-15]`, H08: the whole packet counts.
+/// `[MQTT-3.2.2-15]`, `[H08]`: the whole packet counts.
 #[test]
 fn the_servers_maximum_packet_size_holds_to_the_byte() {
     // Fixed header 2, topic 3, properties 1: six bytes beside the payload.

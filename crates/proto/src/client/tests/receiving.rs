@@ -22,7 +22,7 @@ fn acknowledgements_leave_in_the_order_of_the_messages() {
     assert_eq!(scene.seen(), [Seen::PubAck(3), Seen::PubRec(2), Seen::PubAck(1)]);
 }
 
-/// `[MQTT-4.3.2-5]`: A07.
+/// `[MQTT-4.3.2-5]`: `[A07]`.
 #[test]
 fn a_qos_1_id_is_new_after_puback() {
     let mut scene = Scene::online();
@@ -30,7 +30,7 @@ fn a_qos_1_id_is_new_after_puback() {
     assert!(scene.message("a", QoS::AtLeastOnce, 5).is_some());
 }
 
-/// `[MQTT-4.3.3-10]`: A01.
+/// `[MQTT-4.3.3-10]`: `[A01]`.
 #[test]
 fn a_qos_2_message_is_delivered_once_however_often_it_comes() {
     let mut scene = Scene::online();
@@ -41,7 +41,7 @@ fn a_qos_2_message_is_delivered_once_however_often_it_comes() {
     assert_eq!(scene.seen(), vec![Seen::PubRec(7); 6]);
 }
 
-/// `[MQTT-4.3.3-11]`, `[MQTT-4.3.3-12]`: A08.
+/// `[MQTT-4.3.3-11]`, `[MQTT-4.3.3-12]`: `[A08]`.
 #[test]
 fn a_qos_2_id_is_new_after_pubrel() {
     let mut scene = Scene::online();
@@ -58,7 +58,7 @@ fn a_pubrel_for_an_unknown_id_gets_0x92() {
     assert_eq!(scene.seen(), [Seen::PubComp(7, ReasonCode::PacketIdentifierNotFound)]);
 }
 
-/// A02, A03.
+/// `[A02]`, `[A03]`.
 #[test]
 fn half_received_qos_2_messages_survive_a_resume() {
     let mut scene = Scene::online_with(durable(), &[]);
@@ -71,7 +71,7 @@ fn half_received_qos_2_messages_survive_a_resume() {
     assert_eq!(scene.seen(), [Seen::PubRec(7), Seen::PubComp(8, ReasonCode::Success)]);
 }
 
-/// `[MQTT-3.3.4-9]`: and U5-48.
+/// `[MQTT-3.3.4-9]`: and `[U5-48]`.
 #[test]
 fn more_open_messages_than_the_receive_maximum_are_answered_0x93() {
     let mut scene = Scene::online_with(Settings { receive_maximum: 1, ..Settings::default() }, &[]);
@@ -91,7 +91,7 @@ fn a_finished_hand_shake_gives_its_place_back() {
     assert!(scene.client.is_online());
 }
 
-/// A09, `[MQTT-2.2.1-4]`.
+/// `[A09]`, `[MQTT-2.2.1-4]`.
 #[test]
 fn a_qos_1_message_under_an_open_qos_2_id_is_a_protocol_error() {
     let mut scene = Scene::online();
@@ -101,7 +101,7 @@ fn a_qos_1_message_under_an_open_qos_2_id_is_a_protocol_error() {
     assert_eq!(scene.violation(), (ReasonCode::ProtocolError, "MQTT-2.2.1-4"));
 }
 
-/// A10: each direction has its own ids.
+/// `[A10]`: each direction has its own ids.
 #[test]
 fn the_same_id_in_both_directions_is_two_hand_shakes() {
     let mut scene = Scene::online();
@@ -113,7 +113,7 @@ fn the_same_id_in_both_directions_is_two_hand_shakes() {
     assert_eq!(scene.event(), acknowledged(request));
 }
 
-/// `[MQTT-3.1.2-24]`, H10: refused from the length alone.
+/// `[MQTT-3.1.2-24]`, `[H10]`: refused from the length alone.
 #[test]
 fn a_packet_above_the_clients_maximum_is_answered_0x95() {
     let mut scene = Scene::online_with(Settings { packet_size_max: 100, ..Settings::default() }, &[]);

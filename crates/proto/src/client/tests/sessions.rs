@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// B01, `[MQTT-4.4.0-1]`, `[MQTT-4.6.0-1]`, `[MQTT-3.3.1-1]`, `[MQTT-4.3.3-6]`: in flight in the original order with
+/// `[B01]`, `[MQTT-4.4.0-1]`, `[MQTT-4.6.0-1]`, `[MQTT-3.3.1-1]`, `[MQTT-4.3.3-6]`: in flight in the original order with
 /// the old ids and DUP, PUBREL instead of PUBLISH where the server took the message; then the queue, without DUP.
 #[test]
 fn a_resumed_session_goes_on_where_it_stood() {
@@ -31,7 +31,7 @@ fn a_resumed_session_goes_on_where_it_stood() {
     assert_eq!(scene.seen()[1..], [seen_publish("5", qos, 5, false)]);
 }
 
-/// H17.
+/// `[H17]`.
 #[test]
 fn a_smaller_window_after_a_resume_is_filled_in_portions() {
     let mut scene = Scene::online_with(durable(), &[]);
@@ -46,7 +46,7 @@ fn a_smaller_window_after_a_resume_is_filled_in_portions() {
     assert_eq!(scene.seen(), [seen_publish("2", qos, 2, true)]);
 }
 
-/// A06, `[MQTT-4.4.0-1]`: only a new connection makes anything go out twice.
+/// `[A06]`, `[MQTT-4.4.0-1]`: only a new connection makes anything go out twice.
 #[test]
 fn nothing_is_sent_again_by_time_alone() {
     let mut scene = Scene::online();
@@ -59,7 +59,7 @@ fn nothing_is_sent_again_by_time_alone() {
     }
 }
 
-/// `[MQTT-3.2.2-5]`, C20: the ids are dropped, the messages are published as new, in order, before the queue.
+/// `[MQTT-3.2.2-5]`, `[C20]`: the ids are dropped, the messages are published as new, in order, before the queue.
 #[test]
 fn a_lost_session_is_started_over() {
     let window = [Property::ReceiveMaximum(3)];
@@ -83,7 +83,7 @@ fn a_lost_session_is_started_over() {
     assert!(scene.events().contains(&lost));
 }
 
-/// C19, `[MQTT-3.2.2-5]`.
+/// `[C19]`, `[MQTT-3.2.2-5]`.
 #[test]
 fn a_lost_session_forgets_half_received_messages() {
     let mut scene = Scene::online_with(durable(), &[]);

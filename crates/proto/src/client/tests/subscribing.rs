@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// `[MQTT-3.8.4-6]`, `[MQTT-3.9.3-1]`, F10.
+/// `[MQTT-3.8.4-6]`, `[MQTT-3.9.3-1]`, `[F10]`.
 #[test]
 fn each_filter_gets_its_answer() {
     let mut scene = Scene::online();
@@ -80,7 +80,7 @@ fn no_local_on_a_shared_subscription_is_refused() {
     assert_eq!(refused, Err(SubscribeError::NoLocalShared(0)));
 }
 
-/// U5-19, U5-20, U5-21: what the server announced to lack is not asked for.
+/// `[U5-19]`, `[U5-20]`, `[U5-21]`: what the server announced to lack is not asked for.
 #[test]
 fn a_server_is_not_asked_for_what_it_lacks() {
     let lacks = [
@@ -120,7 +120,7 @@ fn requests_are_bounded() {
     assert_eq!(refused, Err(SubscribeError::TooManyRequests));
 }
 
-/// `[MQTT-2.3.1-3]` of 3.1.1: with the id of the first sending.
+/// `[MQTT-2.3.1-3 of 3.1.1]`: with the id of the first sending.
 #[test]
 fn a_request_without_an_answer_is_made_again() {
     let mut scene = Scene::online_with(durable(), &[]);
