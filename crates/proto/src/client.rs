@@ -23,9 +23,10 @@ mod tests;
 
 use std::collections::{BTreeMap, VecDeque};
 
-use crate::decode::{Receiver, Rules};
+use crate::decode::{self, Receiver, Rules};
 use crate::packet::{PacketId, Publish, QoS, SubscribeOptions, Version};
-use crate::property::{Properties, PropertiesBuf, Property};
+use crate::property::table::Holder;
+use crate::property::{Properties, PropertiesBuf};
 use crate::reason::ReasonCode;
 use crate::transfer::{Incoming, Outgoing};
 use crate::{Packet, topic};
@@ -289,7 +290,9 @@ impl Client {
         properties: Properties<'_>,
     ) -> Result<RequestId, SubscribeError> {
         for (place, (filter, options)) in filters.iter().enumerate() {
-            topic::check_filter(filter).map_err(|_| SubscribeError::TopicFilter(place))?;
+            if !is_filter(filter) {
+                return Err(SubscribeError::TopicFilter(place));
+            }
             if options.no_local && topic::shared(filter).is_some() {
                 return Err(SubscribeError::NoLocalShared(place));
             }
@@ -311,8 +314,8 @@ impl Client {
         filters: &[&str],
         properties: Properties<'_>,
     ) -> Result<RequestId, SubscribeError> {
-        for (place, filter) in filters.iter().enumerate() {
-            topic::check_filter(filter).map_err(|_| SubscribeError::TopicFilter(place))?;
+        if let Some(place) = filters.iter().position(|filter| !is_filter(filter)) {
+            return Err(SubscribeError::TopicFilter(place));
         }
         let filters = filters.iter().map(|filter| Box::from(*filter)).collect();
         self.request(now_ms, Wish::Unsubscribe(filters), properties)
@@ -405,16 +408,23 @@ impl Client {
     }
 }
 
-/// Whether a message, published or as a will, may carry this property. Aliases belong to a connection and
-/// identifiers to the server `[MQTT-3.3.4-6]`.
-fn message_may_carry(property: Property<'_>) -> bool {
-    match property {
-        Property::ResponseTopic(response) => topic::check_name(response).is_ok(),
-        Property::PayloadFormatIndicator(_)
-        | Property::MessageExpiryInterval(_)
-        | Property::ContentType(_)
-        | Property::CorrelationData(_)
-        | Property::UserProperty(..) => true,
-        _ => false,
-    }
+/// Whether a message, published or as a will, may carry these. Aliases belong to a connection, and identifiers to the
+/// server `[MQTT-3.3.4-6]`, so that what came with a received message is never passed on by mistake `[U5-60]`.
+fn message_may_carry(properties: Properties<'_>, holder: Holder) -> bool {
+    decode::check_to_send(properties, holder).is_ok() && properties.topic_alias().is_none()
+}
+
+/// Whether a payload is what Payload Format Indicator says of it `[U5-15]`.
+fn payload_fits(payload: &[u8], properties: Properties<'_>) -> bool {
+    properties.payload_format_indicator() != Some(true) || std::str::from_utf8(payload).is_ok()
+}
+
+/// A topic filter that any server can be expected to take `[U3-10]`.
+fn is_filter(filter: &str) -> bool {
+    topic::check_filter(filter).is_ok() && !topic::has_discouraged(filter)
+}
+
+/// A topic name that any server can be expected to take `[U3-10]`.
+fn is_topic_name(name: &str) -> bool {
+    topic::check_name(name).is_ok() && !topic::has_discouraged(name)
 }

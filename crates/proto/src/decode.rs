@@ -25,6 +25,7 @@ use crate::reason::{ReasonCode, Sender};
 use reader::Reader;
 
 pub use connect::connect_level;
+pub(crate) use properties::check_to_send;
 
 /// Who reads the bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

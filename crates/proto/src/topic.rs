@@ -102,6 +102,16 @@ pub fn has_wildcard(filter: &str) -> bool {
     filter.bytes().any(|byte| matches!(byte, b'+' | b'#'))
 }
 
+/// Whether a text holds control characters or non-characters, which a receiver may refuse `[U3-10]`.
+pub fn has_discouraged(text: &str) -> bool {
+    let is_discouraged = |character: char| {
+        let code_point = u32::from(character);
+        character.is_control() || code_point & 0xFFFE == 0xFFFE || (0xFDD0..=0xFDEF).contains(&code_point)
+    };
+    // Most texts are plain ASCII.
+    !text.bytes().all(|byte| matches!(byte, b' '..=b'~')) && text.chars().any(is_discouraged)
+}
+
 /// Whether a checked filter, without its share prefix (see [`shared`]), matches a name.
 ///
 /// A filter that begins with a wildcard does not match a name that begins with `$` `[MQTT-4.7.2-1]`.

@@ -9,13 +9,15 @@ use crate::reason::ReasonCode;
 pub enum PublishError {
     /// The queue is at its bound: wait for an [`Event::Published`](super::Event::Published).
     QueueFull,
-    /// Not a topic name: empty, too long, or with a wildcard.
+    /// Not a topic name: empty, too long, or with a wildcard `[MQTT-3.3.2-2]` or a control character `[U3-10]`.
     TopicName,
     /// Properties need MQTT 5.0.
     NeedsVersion5,
-    /// A property that is none of a message's, or one this client sets itself (Topic Alias)
-    /// `[MQTT-3.3.4-6]`, or a Response Topic with wildcards `[MQTT-3.3.2-14]`.
+    /// A property that is none of a message's `[MQTT-3.3.4-6]`, or is there twice `[U5-06]`, or has a value that it
+    /// cannot have `[MQTT-3.3.2-14]`; or one that this client sets itself (Topic Alias).
     Property,
+    /// The payload is not UTF-8 although Payload Format Indicator says so `[U5-15]`.
+    PayloadFormat,
     /// The packet is larger than the server (or MQTT) takes `[MQTT-3.2.2-15]`.
     TooLarge,
     /// The server takes no such QoS `[MQTT-3.2.2-11]`.
@@ -31,7 +33,7 @@ pub enum SubscribeError {
     TooManyRequests,
     /// A request needs at least one filter `[MQTT-3.8.3-2]`, `[MQTT-3.10.3-2]`.
     NoFilter,
-    /// The filter at this place of the list is not a topic filter.
+    /// The filter at this place of the list is not a topic filter, or has a control character `[U3-10]`.
     TopicFilter(usize),
     /// No Local makes no sense on a shared subscription `[MQTT-3.8.3-4]`.
     NoLocalShared(usize),
@@ -63,6 +65,7 @@ impl PublishError {
             PublishError::QueueFull => ReasonCode::QuotaExceeded,
             PublishError::TopicName => ReasonCode::TopicNameInvalid,
             PublishError::NeedsVersion5 | PublishError::Property => ReasonCode::ProtocolError,
+            PublishError::PayloadFormat => ReasonCode::PayloadFormatInvalid,
             PublishError::TooLarge => ReasonCode::PacketTooLarge,
             PublishError::QoSNotSupported => ReasonCode::QoSNotSupported,
             PublishError::RetainNotSupported => ReasonCode::RetainNotSupported,
@@ -75,11 +78,14 @@ impl fmt::Display for PublishError {
         f.write_str(match self {
             PublishError::QueueFull => "the queue is full: wait until messages are acknowledged",
             PublishError::TopicName => {
-                "not a topic name: it must have 1 to 65,535 bytes and neither '+' nor '#'"
+                "not a topic name: it must have 1 to 65,535 bytes and neither '+' nor '#' nor control characters"
             }
             PublishError::NeedsVersion5 => "message properties need MQTT 5.0: choose version 5",
             PublishError::Property => {
                 "a message cannot carry one of these properties (topic aliases are chosen by the client itself)"
+            }
+            PublishError::PayloadFormat => {
+                "the payload is marked as text and is not UTF-8: take the mark away, or send text"
             }
             PublishError::TooLarge => "the message is larger than the server takes: send it in parts",
             PublishError::QoSNotSupported => "the server takes no messages of this QoS: choose a lower one",
@@ -99,8 +105,8 @@ impl fmt::Display for SubscribeError {
             SubscribeError::NoFilter => f.write_str("a request needs at least one topic filter"),
             SubscribeError::TopicFilter(place) => write!(
                 f,
-                "filter {} is not a topic filter: '+' must be a whole level, '#' the last one, and a shared one \
-                 reads $share/group/filter",
+                "filter {} is not a topic filter: '+' must be a whole level, '#' the last one, a shared one \
+                 reads $share/group/filter, and control characters are in none",
                 place + 1
             ),
             SubscribeError::NoLocalShared(place) => {

@@ -11,10 +11,11 @@ use super::request::{self, Request, Wish};
 use super::{AuthenticateError, Client, OUTPUT_SOFT_MAX, Phase, Publication, PublishError, SubscribeError};
 use crate::encode::{self, AckKind};
 use crate::packet::{Ack, Auth, Connect, Disconnect, PacketId, Publish, QoS, Version};
+use crate::property::table::Holder;
 use crate::property::{Properties, PropertiesBuf, Property};
 use crate::reason::ReasonCode;
 use crate::transfer::Stage;
-use crate::{Packet, packet, topic};
+use crate::{Packet, decode, packet};
 
 /// Bytes of filters in one SUBSCRIBE that renews subscriptions.
 const RENEWAL_BYTES_MAX: usize = 16 * 1024;
@@ -149,13 +150,18 @@ impl Client {
     }
 
     pub(super) fn check_publication(&self, publication: &Publication<'_>) -> Result<(), PublishError> {
-        topic::check_name(publication.topic).map_err(|_| PublishError::TopicName)?;
+        if !super::is_topic_name(publication.topic) {
+            return Err(PublishError::TopicName);
+        }
         if !publication.properties.is_empty() {
             if self.settings.version < Version::V5 {
                 return Err(PublishError::NeedsVersion5);
             }
-            if !publication.properties.iter().all(super::message_may_carry) {
+            if !super::message_may_carry(publication.properties, Holder::ClientPublish) {
                 return Err(PublishError::Property);
+            }
+            if !super::payload_fits(publication.payload, publication.properties) {
+                return Err(PublishError::PayloadFormat);
             }
         }
         match &self.phase {
@@ -409,7 +415,8 @@ fn append_publish(
     }
 }
 
-/// Whether a SUBSCRIBE or UNSUBSCRIBE may carry these.
+/// Whether a SUBSCRIBE or UNSUBSCRIBE may carry these: User Properties, and a Subscription Identifier that is not 0 in
+/// SUBSCRIBE `[U5-26]`.
 pub(super) fn check_request_properties(
     wish: &Wish,
     properties: Properties<'_>,
@@ -421,16 +428,9 @@ pub(super) fn check_request_properties(
     if version < Version::V5 {
         return Err(SubscribeError::NeedsVersion5);
     }
-    let may = |property: Property<'_>| match property {
-        Property::UserProperty(..) => true,
-        Property::SubscriptionIdentifier(identifier) => {
-            matches!(wish, Wish::Subscribe(_)) && (1..=268_435_455).contains(&identifier)
-        }
-        _ => false,
+    let holder = match wish {
+        Wish::Subscribe(_) => Holder::Subscribe,
+        Wish::Unsubscribe(_) => Holder::Unsubscribe,
     };
-    if properties.iter().all(may) && properties.subscription_identifiers().count() <= 1 {
-        Ok(())
-    } else {
-        Err(SubscribeError::Property)
-    }
+    decode::check_to_send(properties, holder).map_err(|_| SubscribeError::Property)
 }

@@ -6,8 +6,9 @@
 use std::fmt;
 
 use crate::packet::{QoS, Version};
+use crate::property::table::Holder;
 use crate::property::{PropertiesBuf, Property};
-use crate::topic;
+use crate::{decode, topic};
 
 /// Everything a client brings to its connections.
 #[derive(Clone, Debug, PartialEq)]
@@ -125,11 +126,14 @@ pub enum SettingsError {
     PasswordWithoutUserName,
     /// The topic of the will is not a topic name.
     WillTopic,
-    /// The named text or binary is longer than 65,535 bytes, or holds U+0000.
+    /// The payload of the will is not UTF-8 although Payload Format Indicator says so `[U5-15]`.
+    WillPayload,
+    /// The named text or binary is longer than 65,535 bytes, or the text holds control characters: U+0000
+    /// `[MQTT-1.5.4-2]`, or others `[U3-10]`.
     Text(&'static str),
     /// The named number must not be 0.
     Zero(&'static str),
-    /// A property that is set elsewhere, or that this packet cannot carry.
+    /// A property that is set elsewhere, or that this packet cannot carry, at all or with its value.
     Property(&'static str),
 }
 
@@ -144,10 +148,15 @@ impl fmt::Display for SettingsError {
             SettingsError::PasswordWithoutUserName => {
                 f.write_str("a password without a user name needs MQTT 5.0: add the user name")
             }
-            SettingsError::WillTopic => {
-                f.write_str("the will's topic must be a topic name: not empty, without '+' and '#'")
+            SettingsError::WillTopic => f.write_str(
+                "the will's topic must be a topic name: not empty, without '+', '#' and control characters",
+            ),
+            SettingsError::WillPayload => {
+                f.write_str("the will's payload is marked as text and is not UTF-8")
             }
-            SettingsError::Text(what) => write!(f, "{what} is longer than 65,535 bytes or holds U+0000"),
+            SettingsError::Text(what) => {
+                write!(f, "{what} is longer than 65,535 bytes or holds control characters")
+            }
             SettingsError::Zero(what) => write!(f, "{what} must be at least 1"),
             SettingsError::Property(packet) => {
                 write!(f, "{packet} cannot carry one of these properties, or it has a setting of its own")
@@ -179,8 +188,13 @@ impl Settings {
             check_len(authentication.data.as_deref().unwrap_or(&[]), "the authentication data")?;
         }
         if let Some(will) = &self.will {
-            topic::check_name(&will.topic).map_err(|_| SettingsError::WillTopic)?;
+            if !super::is_topic_name(&will.topic) {
+                return Err(SettingsError::WillTopic);
+            }
             check_len(&will.payload, "the will's payload")?;
+            if !super::payload_fits(&will.payload, will.properties.as_properties()) {
+                return Err(SettingsError::WillPayload);
+            }
         }
         Ok(())
     }
@@ -209,14 +223,12 @@ impl Settings {
                     | Property::RequestResponseInformation(_)
             )
         };
-        if !self.connect_properties.as_properties().iter().all(connect_may) {
+        let connect = self.connect_properties.as_properties();
+        if decode::check_to_send(connect, Holder::Connect).is_err() || !connect.iter().all(connect_may) {
             return Err(SettingsError::Property("CONNECT"));
         }
-        let will_may = |property: Property<'_>| {
-            matches!(property, Property::WillDelayInterval(_)) || super::message_may_carry(property)
-        };
         match &self.will {
-            Some(will) if !will.properties.as_properties().iter().all(will_may) => {
+            Some(will) if !super::message_may_carry(will.properties.as_properties(), Holder::Will) => {
                 Err(SettingsError::Property("the will"))
             }
             _ => Ok(()),
@@ -248,7 +260,7 @@ impl Settings {
 
 fn check_text(text: &str, what: &'static str) -> Result<(), SettingsError> {
     check_len(text.as_bytes(), what)?;
-    if text.contains('\0') { Err(SettingsError::Text(what)) } else { Ok(()) }
+    if topic::has_discouraged(text) { Err(SettingsError::Text(what)) } else { Ok(()) }
 }
 
 fn check_len(bytes: &[u8], what: &'static str) -> Result<(), SettingsError> {

@@ -9,13 +9,15 @@ mod ending;
 mod keep_alive;
 mod publishing;
 mod receiving;
+mod refusals;
 mod sessions;
 mod subscribing;
 
 use super::*;
-use crate::decode::{self, Decoded};
+use crate::decode::Decoded;
 use crate::encode;
 use crate::packet::{Ack, ConnAck, Disconnect, QoS, SubAck};
+use crate::property::Property;
 
 /// A client, a clock, and the server's view of what the client wrote.
 struct Scene {

@@ -2,12 +2,21 @@
 
 use super::fault::{self, Fault};
 use super::reader::Reader;
-use super::{DecodeError, Rules, text};
+use super::{DecodeError, Receiver, Rules, text};
 use crate::integer::{IntegerFault, variable_byte_integer};
 use crate::packet::Version;
 use crate::property::Properties;
 use crate::property::items::{Item, ItemFault, Items, counted, pair};
 use crate::property::table::{Holder, Id, Kind};
+
+/// Whether a client may send these in `holder`, by the rules that a server reads them by.
+///
+/// # Errors
+/// It may not; the error names the statement.
+pub(crate) fn check_to_send(properties: Properties<'_>, holder: Holder) -> Result<(), DecodeError> {
+    let (version, receiver) = (Version::V5, Receiver::Server);
+    check(properties.raw, holder, Rules { version, receiver, packet_size_max: u32::MAX, strict_text: true })
+}
 
 /// The next set of properties; none before 5.0.
 #[inline]

@@ -79,16 +79,10 @@ fn check_unusual_name(name: &str, faults: &TextFaults, rules: Rules) -> Result<(
 }
 
 fn check_strict(text: &str, rules: Rules) -> Result<(), DecodeError> {
-    if rules.strict_text && text.chars().any(is_discouraged) {
+    if rules.strict_text && topic::has_discouraged(text) {
         return Err(fault::DISCOURAGED.at(rules.version));
     }
     Ok(())
-}
-
-/// Control characters and non-characters, which a receiver may refuse.
-fn is_discouraged(character: char) -> bool {
-    let code_point = u32::from(character);
-    character.is_control() || code_point & 0xFFFE == 0xFFFE || (0xFDD0..=0xFDEF).contains(&code_point)
 }
 
 fn filter_fault(error: TopicError) -> &'static Fault {

@@ -125,20 +125,6 @@ fn an_attempt_that_was_never_accepted_leaves_clean_start_in_force() {
     assert_eq!(scene.seen(), [Seen::Connect { clean_start: true, client_id: "c".into() }]);
 }
 
-/// `[MQTT-3.1.3-7 of 3.1.1]`.
-#[test]
-fn before_5_an_empty_client_id_needs_a_clean_session() {
-    let settings = Settings { client_id: String::new(), clean_start: false, ..v311() };
-    assert_eq!(Client::new(settings).err(), Some(SettingsError::ClientId));
-}
-
-/// `[MQTT-3.1.2-22 of 3.1.1]`.
-#[test]
-fn before_5_a_password_needs_a_user_name() {
-    let settings = Settings { password: Some(b"p".to_vec()), ..v311() };
-    assert_eq!(Client::new(settings).err(), Some(SettingsError::PasswordWithoutUserName));
-}
-
 #[test]
 fn a_packet_in_pieces_is_handled_when_it_is_whole() {
     let mut scene = Scene::new(Settings::default());

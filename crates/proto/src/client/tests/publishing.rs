@@ -240,28 +240,3 @@ fn nothing_is_retained_where_the_server_cannot() {
     let retained = Publication { retain: true, ..publication("t", "x", QoS::AtMostOnce) };
     assert_eq!(scene.client.publish(scene.now_ms, &retained), Err(PublishError::RetainNotSupported));
 }
-
-/// `[MQTT-3.3.4-6]`, and aliases belong to the client.
-#[test]
-fn properties_that_no_publisher_may_set_are_refused() {
-    let mut scene = Scene::online();
-    for property in [
-        Property::SubscriptionIdentifier(1),
-        Property::TopicAlias(1),
-        Property::ReceiveMaximum(1),
-        Property::ResponseTopic("r/#"),
-    ] {
-        let properties = PropertiesBuf::from_iter([property]);
-        let properties = properties.as_properties();
-        let refused = Publication { properties, ..publication("t", "x", QoS::AtMostOnce) };
-        assert_eq!(scene.client.publish(scene.now_ms, &refused), Err(PublishError::Property), "{property:?}");
-    }
-}
-
-/// `[MQTT-3.3.2-2]`.
-#[test]
-fn a_topic_with_wildcards_is_refused() {
-    let mut scene = Scene::online();
-    let refused = scene.client.publish(scene.now_ms, &publication("a/#", "x", QoS::AtMostOnce));
-    assert_eq!(refused, Err(PublishError::TopicName));
-}

@@ -49,37 +49,6 @@ fn a_suback_with_too_few_codes_is_a_protocol_error() {
     assert_eq!(scene.violation(), (ReasonCode::ProtocolError, "MQTT-3.8.4-6"));
 }
 
-/// `[MQTT-3.8.3-2]`, `[MQTT-3.10.3-2]`.
-#[test]
-fn a_request_needs_a_filter() {
-    let mut scene = Scene::online();
-    assert_eq!(scene.client.subscribe(0, &[], Properties::EMPTY), Err(SubscribeError::NoFilter));
-    assert_eq!(scene.client.unsubscribe(0, &[], Properties::EMPTY), Err(SubscribeError::NoFilter));
-}
-
-/// `[MQTT-4.7.1-1]`, `[MQTT-4.7.1-2]`, `[MQTT-4.8.2-1]`, `[MQTT-4.8.2-2]`.
-#[test]
-fn a_filter_that_is_none_is_refused() {
-    let mut scene = Scene::online();
-    for filter in ["", "a#", "a/+b", "#/a", "$share//a", "$share/g+/a", "$share/g"] {
-        let filters = [
-            ("good", SubscribeOptions::with_qos(QoS::AtMostOnce)),
-            (filter, SubscribeOptions::with_qos(QoS::AtMostOnce)),
-        ];
-        let refused = scene.client.subscribe(0, &filters, Properties::EMPTY);
-        assert_eq!(refused, Err(SubscribeError::TopicFilter(1)), "{filter}");
-    }
-}
-
-/// `[MQTT-3.8.3-4]`.
-#[test]
-fn no_local_on_a_shared_subscription_is_refused() {
-    let mut scene = Scene::online();
-    let options = SubscribeOptions { no_local: true, ..SubscribeOptions::with_qos(QoS::AtMostOnce) };
-    let refused = scene.client.subscribe(0, &[("$share/g/a", options)], Properties::EMPTY);
-    assert_eq!(refused, Err(SubscribeError::NoLocalShared(0)));
-}
-
 /// `[U5-19]`, `[U5-20]`, `[U5-21]`: what the server announced to lack is not asked for.
 #[test]
 fn a_server_is_not_asked_for_what_it_lacks() {
