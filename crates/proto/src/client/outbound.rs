@@ -176,7 +176,14 @@ impl Client {
         self.is_online()
             && self.session.queue.is_empty()
             && self.output.len() < OUTPUT_SOFT_MAX
-            && (qos == QoS::AtMostOnce || self.session.outgoing.room() > 0)
+            && (qos == QoS::AtMostOnce || self.has_room())
+    }
+
+    /// Whether one more message may be opened: the server's window has a place `[MQTT-4.9.0-2]`, and a packet id is
+    /// free. Requests take ids too, and so do messages released on an earlier connection, which are in no window.
+    fn has_room(&self) -> bool {
+        let ids_in_use = self.session.outgoing.len() + self.session.requests.len();
+        self.session.outgoing.room() > 0 && ids_in_use < usize::from(u16::MAX)
     }
 
     /// Publishes what may pass straight to the output.
@@ -263,7 +270,7 @@ impl Client {
     fn send_queued(&mut self, now_ms: u64) -> bool {
         let Phase::Online(link) = &self.phase else { return false };
         let limits = link.limits;
-        let room = self.session.outgoing.room() > 0;
+        let room = self.has_room();
         let Some(held) =
             self.session.queue.pop_front_if(|held| held.publication().qos == QoS::AtMostOnce || room)
         else {
@@ -286,7 +293,7 @@ impl Client {
     fn open(&mut self, start: usize, id_place: usize, qos: QoS, held: Box<Held>) {
         let requests = &self.session.requests;
         let packet_id = self.session.outgoing.open_except(qos, held, |id| requests.uses(id));
-        debug_assert!(packet_id.is_some(), "the window is smaller than the space of ids");
+        debug_assert!(packet_id.is_some(), "there is room only while an id is free");
         match packet_id {
             Some(packet_id) => {
                 self.output[id_place..id_place + 2].copy_from_slice(&packet_id.get().to_be_bytes());

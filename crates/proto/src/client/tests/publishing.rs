@@ -240,3 +240,26 @@ fn nothing_is_retained_where_the_server_cannot() {
     let retained = Publication { retain: true, ..publication("t", "x", QoS::AtMostOnce) };
     assert_eq!(scene.client.publish(scene.now_ms, &retained), Err(PublishError::RetainNotSupported));
 }
+
+/// `[A19]`, `[MQTT-2.2.1-3]`, `[MQTT-2.3.1-2 of 3.1.1]`: with all packet ids in use a message waits for one, even where
+/// the window has a place; so does a request.
+#[test]
+fn without_a_free_packet_id_messages_and_requests_wait() {
+    for settings in [durable(), v311()] {
+        let queue_messages_max = usize::from(u16::MAX);
+        let many = Settings { in_flight_max: u16::MAX, queue_messages_max, ..settings };
+        let mut scene = Scene::online_with(many, &[]);
+        scene.subscribe(&["a"]);
+        for _ in 1..u16::MAX {
+            scene.publish("x", QoS::AtLeastOnce);
+        }
+        assert_eq!(scene.seen().len(), usize::from(u16::MAX));
+        scene.publish("waits", QoS::AtLeastOnce);
+        assert_eq!(scene.seen(), []);
+        let options = SubscribeOptions::with_qos(QoS::AtMostOnce);
+        let refused = scene.client.subscribe(scene.now_ms, &[("b", options)], Properties::EMPTY);
+        assert_eq!(refused, Err(SubscribeError::TooManyRequests));
+        scene.suback(1, &[1]);
+        assert_eq!(scene.seen(), [seen_publish("waits", QoS::AtLeastOnce, 1, false)]);
+    }
+}
