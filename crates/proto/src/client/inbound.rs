@@ -357,7 +357,7 @@ impl Client {
 
     /// SUBACK, or UNSUBACK.
     fn on_answer(&mut self, now_ms: u64, ack: &SubAck<'_>, subscribe: bool) {
-        let Some(request) = self.session.requests.take(ack.packet_id) else {
+        let Some(request) = self.session.requests.answered(ack.packet_id) else {
             let what = "SUBACK or UNSUBACK that no request is waiting for";
             return self.violation(ReasonCode::ProtocolError, "MQTT-2.2.1-6", what);
         };

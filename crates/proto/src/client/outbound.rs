@@ -230,7 +230,7 @@ impl Client {
         };
         self.output.truncate(start);
         let packet_id = request.packet_id;
-        if let Some(request) = self.session.requests.take(packet_id) {
+        if let Some(request) = self.session.requests.withdraw(packet_id) {
             let codes = vec![reason; request.filters_len()];
             self.answered(&request, codes);
         }
@@ -335,9 +335,11 @@ impl Client {
         Ok(place)
     }
 
-    /// The server has no session: asks for every subscription again.
+    /// The server has no session: asks for every subscription again, before the requests that wait, which may change or
+    /// end what is renewed.
     pub(super) fn renew_subscriptions(&mut self, limits: &Limits) {
         let bytes_max = RENEWAL_BYTES_MAX.min(limits.packet_size_max as usize / 2);
+        let mut place = 0;
         for (filters, properties) in self.session.subscriptions.renewals(bytes_max) {
             let (lost, filters): (Vec<_>, Vec<_>) = filters
                 .into_iter()
@@ -348,7 +350,9 @@ impl Client {
             }
             let Some(packet_id) = self.free_packet_id().filter(|_| !filters.is_empty()) else { continue };
             let wish = Wish::Subscribe(filters);
-            self.session.requests.push(Request { caller: None, packet_id, properties, wish, sent: false });
+            let renewal = Request { caller: None, packet_id, properties, wish, sent: false };
+            self.session.requests.insert(place, renewal);
+            place += 1;
         }
     }
 

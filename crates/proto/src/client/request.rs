@@ -90,7 +90,7 @@ pub(super) fn filter_refused_by(filter: &str, limits: &Limits) -> Option<ReasonC
     }
 }
 
-/// Requests in the order of the calls.
+/// Requests in the order of the calls, renewals before them.
 #[derive(Debug, Default)]
 pub(super) struct Requests {
     open: VecDeque<Request>,
@@ -109,8 +109,20 @@ impl Requests {
         self.open.push_back(request);
     }
 
-    /// Removes the request that `packet_id` answers.
-    pub(super) fn take(&mut self, packet_id: PacketId) -> Option<Request> {
+    /// Puts a request before the one at `place`.
+    pub(super) fn insert(&mut self, place: usize, request: Request) {
+        self.open.insert(place, request);
+    }
+
+    /// Removes the request that an answer with `packet_id` is for; one that was not sent on this connection has none.
+    pub(super) fn answered(&mut self, packet_id: PacketId) -> Option<Request> {
+        let is_answered = |request: &Request| request.sent && request.packet_id == packet_id;
+        let place = self.open.iter().position(is_answered)?;
+        self.open.remove(place)
+    }
+
+    /// Removes a request that cannot be sent.
+    pub(super) fn withdraw(&mut self, packet_id: PacketId) -> Option<Request> {
         let place = self.open.iter().position(|request| request.packet_id == packet_id)?;
         self.open.remove(place)
     }

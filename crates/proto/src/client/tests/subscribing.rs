@@ -137,3 +137,28 @@ fn a_renewal_that_is_refused_is_told() {
     scene.reconnect(false, &[]);
     assert_eq!(scene.seen().len(), 1, "both are forgotten");
 }
+
+/// What is asked for meanwhile has the last word.
+#[test]
+fn renewals_leave_before_the_requests_that_wait() {
+    let mut scene = Scene::online_with(durable(), &[]);
+    scene.subscribe(&["a"]);
+    scene.suback(1, &[1]);
+    scene.seen();
+    scene.client.transport_closed();
+    scene.client.unsubscribe(scene.now_ms, &["a"], Properties::EMPTY).expect("accepted");
+    scene.accept(false, &[]);
+    let filters = vec!["a".to_owned()];
+    assert_eq!(scene.seen()[1..], [Seen::Subscribe(3, filters.clone()), Seen::Unsubscribe(2, filters)]);
+}
+
+#[test]
+fn a_suback_for_a_request_that_was_not_sent_is_a_protocol_error() {
+    let mut scene = Scene::online();
+    let large = "x".repeat(OUTPUT_SOFT_MAX);
+    let publication = Publication { payload: large.as_bytes(), ..publication("t", "", QoS::AtMostOnce) };
+    scene.client.publish(scene.now_ms, &publication).expect("accepted");
+    scene.subscribe(&["a"]);
+    scene.suback(1, &[1]);
+    assert_eq!(scene.violation().0, ReasonCode::ProtocolError);
+}
