@@ -24,10 +24,10 @@ mod tests;
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::decode::{self, Receiver, Rules};
-use crate::packet::{PacketId, Publish, QoS, SubscribeOptions, Version};
+use crate::packet::{PacketId, PacketType, Publish, QoS, SubscribeOptions, Version};
 use crate::property::table::Holder;
 use crate::property::{Properties, PropertiesBuf};
-use crate::reason::ReasonCode;
+use crate::reason::{ReasonCode, Sender};
 use crate::transfer::{Incoming, Outgoing};
 use crate::{Packet, topic};
 
@@ -324,12 +324,15 @@ impl Client {
     /// Ends the connection properly: DISCONNECT, then nothing more `[MQTT-3.14.4-1]`. With
     /// [`ReasonCode::DisconnectWithWill`] the server publishes the will; before 5.0 that takes a bare close.
     /// `properties` are those of DISCONNECT and left out before 5.0; a Session Expiry Interval is left out too if
-    /// CONNECT had none, which would forbid it.
+    /// CONNECT had none, which would forbid it. A code that no client may send becomes 0x80 `[MQTT-3.14.2-1]`. Without
+    /// effect if there is no connection, or none any more.
     pub fn disconnect(&mut self, reason: ReasonCode, properties: Properties<'_>) {
         if self.is_online() {
+            let allowed = reason.allowed_in(PacketType::Disconnect, Sender::Client);
+            let reason = if allowed { reason } else { ReasonCode::UnspecifiedError };
             self.write_disconnect(reason, properties);
         }
-        if !matches!(self.phase, Phase::Offline) {
+        if matches!(self.phase, Phase::Greeting { .. } | Phase::Online(_)) {
             self.over(Cause::Requested);
         }
     }

@@ -98,16 +98,21 @@ impl Client {
             }
             return;
         }
-        let may = |property: &Property<'_>| match property {
-            Property::SessionExpiryInterval(secs) => *secs == 0 || self.settings.session_expiry_secs != 0,
-            Property::ReasonString(_) | Property::UserProperty(..) => true,
-            _ => false,
+        let may_have_expiry = |secs: u32| secs == 0 || self.settings.session_expiry_secs != 0;
+        let expiry = properties.session_expiry_interval().filter(|&secs| may_have_expiry(secs));
+        let bare: PropertiesBuf = expiry.map(Property::SessionExpiryInterval).into_iter().collect();
+        let mut full = bare.clone();
+        let is_text = |property: &Property<'_>| {
+            matches!(property, Property::ReasonString(_) | Property::UserProperty(..))
         };
-        let allowed: PropertiesBuf = properties.iter().filter(may).collect();
-        let full = Packet::Disconnect(Disconnect { reason, properties: allowed.as_properties() });
-        if !self.write_within_limits(&full) {
-            // `[MQTT-3.14.2-3]`, `[MQTT-3.14.2-4]`: too large with its texts, so it goes without.
-            self.write(&Packet::Disconnect(Disconnect { reason, properties: Properties::EMPTY }));
+        full.extend(properties.iter().filter(is_text));
+        let is_valid = decode::check_to_send(full.as_properties(), Holder::ClientDisconnect).is_ok();
+        let with = |properties| Packet::Disconnect(Disconnect { reason, properties });
+        // `[MQTT-3.14.2-3]`, `[MQTT-3.14.2-4]`: too large with its texts, so it goes without.
+        let written = is_valid && self.write_within_limits(&with(full.as_properties()))
+            || self.write_within_limits(&with(bare.as_properties()));
+        if !written {
+            self.write(&with(Properties::EMPTY));
         }
     }
 
