@@ -36,7 +36,7 @@ pub use event::{Cause, Connected, Event, Limits, Outcome, Refusal, RequestId};
 pub use queue::Publication;
 pub use settings::{Authentication, Settings, SettingsError, Will};
 
-use link::{Due, Link};
+use link::{Dialogue, Due, Link};
 use queue::{Held, Queue};
 use request::{Request, Requests, Subscriptions, Wish};
 
@@ -71,8 +71,13 @@ pub struct Client {
 enum Phase {
     /// No transport.
     Offline,
-    /// CONNECT is sent; gives up at this time.
-    Greeting { deadline_ms: u64 },
+    /// CONNECT is sent.
+    Greeting {
+        /// Gives up at this time.
+        deadline_ms: u64,
+        /// The server's last AUTH was not answered yet.
+        challenged: bool,
+    },
     /// Accepted.
     Online(Box<Link>),
     /// Nothing more is sent or read; the transport is still to be closed.
@@ -194,7 +199,7 @@ impl Client {
         self.connections += 1;
         self.write_connect();
         let deadline_ms = now_ms.saturating_add(self.settings.connack_timeout_ms);
-        self.phase = Phase::Greeting { deadline_ms };
+        self.phase = Phase::Greeting { deadline_ms, challenged: false };
     }
 
     /// The transport is gone. The session waits for the next one.
@@ -224,7 +229,7 @@ impl Client {
     /// When [`Client::handle_timeout`] wants to be called next.
     pub fn next_deadline(&self) -> Option<u64> {
         match &self.phase {
-            Phase::Greeting { deadline_ms } => Some(*deadline_ms),
+            Phase::Greeting { deadline_ms, .. } => Some(*deadline_ms),
             Phase::Online(link) => link.keep_alive.deadline_ms(),
             Phase::Offline | Phase::Over => None,
         }
@@ -233,7 +238,7 @@ impl Client {
     /// Does what is due: PINGREQ, or giving up a server that is silent.
     pub fn handle_timeout(&mut self, now_ms: u64) {
         match &mut self.phase {
-            Phase::Greeting { deadline_ms } if *deadline_ms <= now_ms => self.over(Cause::ConnackTimeout),
+            Phase::Greeting { deadline_ms, .. } if *deadline_ms <= now_ms => self.over(Cause::ConnackTimeout),
             Phase::Online(link) => match link.keep_alive.due(now_ms) {
                 Due::Nothing => {}
                 Due::Dead => self.over(Cause::ServerSilent),
@@ -342,15 +347,21 @@ impl Client {
     /// # Errors
     /// Nothing to answer, or the answer is too large.
     pub fn authenticate(&mut self, now_ms: u64, data: Option<&[u8]>) -> Result<(), AuthenticateError> {
-        let expected = match &self.phase {
-            Phase::Greeting { .. } => true,
-            Phase::Online(link) => link.re_authenticating,
+        let is_challenged = match &self.phase {
+            Phase::Greeting { challenged, .. } => *challenged,
+            Phase::Online(link) => link.dialogue == Dialogue::Challenged,
             Phase::Offline | Phase::Over => false,
         };
-        if !expected {
+        if !is_challenged {
             return Err(AuthenticateError::NotNow);
         }
-        self.write_auth(now_ms, ReasonCode::ContinueAuthentication, data)
+        self.write_auth(now_ms, ReasonCode::ContinueAuthentication, data)?;
+        match &mut self.phase {
+            Phase::Greeting { challenged, .. } => *challenged = false,
+            Phase::Online(link) => link.dialogue = Dialogue::Asked,
+            Phase::Offline | Phase::Over => {}
+        }
+        Ok(())
     }
 
     /// Begins to authenticate again on a live connection, by AUTH 0x19 `[MQTT-4.12.1-1]`.
@@ -359,12 +370,12 @@ impl Client {
     /// There is no connection, one is under way already, or the data is too large.
     pub fn re_authenticate(&mut self, now_ms: u64, data: Option<&[u8]>) -> Result<(), AuthenticateError> {
         match &self.phase {
-            Phase::Online(link) if !link.re_authenticating => {}
+            Phase::Online(link) if link.dialogue == Dialogue::None => {}
             _ => return Err(AuthenticateError::NotNow),
         }
         self.write_auth(now_ms, ReasonCode::ReAuthenticate, data)?;
         if let Phase::Online(link) = &mut self.phase {
-            link.re_authenticating = true;
+            link.dialogue = Dialogue::Asked;
         }
         Ok(())
     }

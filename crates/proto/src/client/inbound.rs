@@ -7,7 +7,7 @@
 
 use super::alias::AliasFault;
 use super::event::{Cause, Connected, Event, Limits, Outcome, Refusal, RequestId};
-use super::link::{KeepAlive, Link};
+use super::link::{Dialogue, KeepAlive, Link};
 use super::request::{Request, Wish};
 use super::{Client, Phase, Receipt, Received};
 use crate::Packet;
@@ -154,14 +154,16 @@ impl Client {
         }
         let data = auth.properties.authentication_data().unwrap_or_default().to_vec();
         match (&mut self.phase, auth.reason) {
-            (Phase::Greeting { .. }, ReasonCode::ContinueAuthentication) => {
+            (Phase::Greeting { challenged, .. }, ReasonCode::ContinueAuthentication) if !*challenged => {
+                *challenged = true;
                 self.events.push_back(Event::Challenge { data });
             }
-            (Phase::Online(link), ReasonCode::ContinueAuthentication) if link.re_authenticating => {
+            (Phase::Online(link), ReasonCode::ContinueAuthentication) if link.dialogue == Dialogue::Asked => {
+                link.dialogue = Dialogue::Challenged;
                 self.events.push_back(Event::Challenge { data });
             }
-            (Phase::Online(link), ReasonCode::Success) if link.re_authenticating => {
-                link.re_authenticating = false;
+            (Phase::Online(link), ReasonCode::Success) if link.dialogue == Dialogue::Asked => {
+                link.dialogue = Dialogue::None;
                 self.events.push_back(Event::ReAuthenticated);
             }
             _ => {

@@ -20,8 +20,7 @@ pub(super) struct Link {
     pub(super) receiving: u16,
     /// QoS 2 messages that came again before the owner took them; their PUBREC is owed.
     pub(super) repeated: BTreeSet<PacketId>,
-    /// AUTH 0x19 was sent and not yet answered by 0x00.
-    pub(super) re_authenticating: bool,
+    pub(super) dialogue: Dialogue,
     pub(super) keep_alive: KeepAlive,
 }
 
@@ -34,10 +33,20 @@ impl Link {
             aliases_out: AliasesOut::new(aliases),
             receiving: 0,
             repeated: BTreeSet::new(),
-            re_authenticating: false,
+            dialogue: Dialogue::None,
             keep_alive,
         }
     }
+}
+
+/// Where a re-authentication stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Dialogue {
+    None,
+    /// The server is to speak.
+    Asked,
+    /// The client is to answer.
+    Challenged,
 }
 
 /// When to speak up, and when to give the server up.

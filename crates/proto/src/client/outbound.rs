@@ -135,7 +135,7 @@ impl Client {
         if !self.write_within_limits(&packet) {
             return Err(AuthenticateError::TooLarge);
         }
-        if let Phase::Greeting { deadline_ms } = &mut self.phase {
+        if let Phase::Greeting { deadline_ms, .. } = &mut self.phase {
             *deadline_ms = now_ms.saturating_add(self.settings.connack_timeout_ms);
         }
         self.sent(now_ms);

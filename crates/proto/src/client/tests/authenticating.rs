@@ -40,11 +40,27 @@ fn another_method_in_connack_closes() {
     assert!(matches!(scene.event(), Event::Closed(Cause::Violation { statement: "MQTT-4.12.0-5", .. })));
 }
 
+/// `[MQTT-4.12.0-3]`: an AUTH of the client's before CONNACK is an answer.
+#[test]
+fn there_is_one_answer_to_each_challenge() {
+    let mut scene = Scene::new(authenticating());
+    scene.client.connect(scene.now_ms);
+    scene.seen();
+    assert_eq!(scene.client.authenticate(scene.now_ms, None), Err(AuthenticateError::NotNow));
+    scene.server(&auth(ReasonCode::ContinueAuthentication, &method("M", b"")));
+    assert_eq!(scene.client.authenticate(scene.now_ms, None), Ok(()));
+    assert_eq!(scene.client.authenticate(scene.now_ms, None), Err(AuthenticateError::NotNow));
+    let answer = Seen::Auth(ReasonCode::ContinueAuthentication, "M".into(), Vec::new());
+    assert_eq!(scene.seen(), [answer]);
+}
+
 /// `[U5-42]`, `[MQTT-4.12.0-7]`.
 #[test]
 fn auth_without_a_method_is_a_protocol_error_and_is_never_sent() {
     let mut scene = Scene::online();
     assert_eq!(scene.client.re_authenticate(0, None), Err(AuthenticateError::NoMethod));
+    assert_eq!(scene.client.authenticate(0, None), Err(AuthenticateError::NotNow));
+    assert_eq!(scene.seen(), []);
     scene.server(&auth(ReasonCode::ContinueAuthentication, &method("M", b"")));
     assert_eq!(scene.violation(), (ReasonCode::ProtocolError, "U5-42"));
 }
@@ -58,6 +74,7 @@ fn re_authentication_goes_through_challenges_to_success() {
     scene.seen();
     scene.events();
     scene.client.re_authenticate(scene.now_ms, None).expect("online");
+    assert_eq!(scene.client.authenticate(scene.now_ms, None), Err(AuthenticateError::NotNow));
     assert_eq!(scene.seen(), [Seen::Auth(ReasonCode::ReAuthenticate, "M".into(), Vec::new())]);
     assert_eq!(scene.client.re_authenticate(scene.now_ms, None), Err(AuthenticateError::NotNow));
     scene.server(&auth(ReasonCode::ContinueAuthentication, &method("M", b"x")));
