@@ -162,7 +162,7 @@ pub enum Cause {
     Violation {
         /// The code of our DISCONNECT, in 5.0.
         reason: ReasonCode,
-        /// Number of the statement that was broken, as in conformance/spec.
+        /// Number of the statement that was broken, as in conformance/spec; empty where the standard has none.
         statement: &'static str,
         /// What was wrong.
         what: &'static str,
@@ -201,6 +201,9 @@ impl fmt::Display for Cause {
             Cause::ByServer(refusal) => write!(f, "the server ended the connection: {refusal}"),
             Cause::ConnackTimeout => f.write_str("the server did not answer CONNECT in time"),
             Cause::ServerSilent => f.write_str("the server went silent: no answer to PINGREQ in time"),
+            Cause::Violation { statement: "", what, .. } => {
+                write!(f, "the server broke the protocol: {what}")
+            }
             Cause::Violation { statement, what, .. } => {
                 write!(f, "the server broke the protocol: {what} [{statement}]")
             }

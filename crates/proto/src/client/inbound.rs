@@ -20,6 +20,9 @@ use crate::property::{Properties, PropertiesBuf};
 use crate::reason::{ReasonCode, Sender};
 use crate::transfer::{AckFault, Incoming};
 
+/// Bytes of the largest packet that a client has to be able to send at any time: an acknowledgement with a code.
+const ANSWER_BYTES: u32 = 5;
+
 impl Client {
     /// Handles the first packet in `bytes`. The owner calls it again with the rest, until it says
     /// [`Received::Incomplete`], and drains the events after each call.
@@ -99,7 +102,12 @@ impl Client {
         if let Some(assigned) = connack.properties.assigned_client_identifier() {
             assigned.clone_into(&mut self.id);
         }
+        // Nothing larger may be sent `[MQTT-3.2.2-15]`, so that such a server could never be answered.
         let limits = Limits::of(connack);
+        if limits.packet_size_max < ANSWER_BYTES {
+            let what = "a Maximum Packet Size in which no acknowledgement fits";
+            return self.violation(ReasonCode::PacketTooLarge, "", what);
+        }
         let keep_alive_secs = connack.properties.server_keep_alive().unwrap_or(self.settings.keep_alive_secs);
         let keep_alive = KeepAlive::new(keep_alive_secs, self.settings.ping_timeout_ms, now_ms);
 

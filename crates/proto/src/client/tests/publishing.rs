@@ -212,6 +212,35 @@ fn the_servers_maximum_packet_size_holds_to_the_byte() {
     assert_eq!(scene.seen(), [seen_publish("1234", QoS::AtMostOnce, 0, false)]);
 }
 
+/// `[MQTT-3.2.2-15]`, `[MQTT-3.4.2-2]`, `[MQTT-3.4.2-3]`, `[MQTT-3.5.2-2]`, `[MQTT-3.5.2-3]`, `[MQTT-3.6.2-2]`,
+/// `[MQTT-3.6.2-3]`, `[MQTT-3.7.2-2]`, `[MQTT-3.7.2-3]`: acknowledgements carry no texts, so that they fit any server but
+/// one that could not be answered at all.
+#[test]
+fn acknowledgements_fit_the_smallest_server() {
+    let mut scene = Scene::online_with(Settings::default(), &[Property::MaximumPacketSize(5)]);
+    scene.message("a", QoS::AtLeastOnce, 7);
+    scene.message("a", QoS::ExactlyOnce, 8);
+    scene.pubrec(9, ReasonCode::Success);
+    for number in [8, 9] {
+        scene.server(&Packet::PubRel(Ack::new(id(number), ReasonCode::Success)));
+    }
+    assert_eq!(
+        scene.client.output(),
+        [
+            &[0x40, 2, 0, 7][..],
+            &[0x50, 2, 0, 8],
+            &[0x62, 3, 0, 9, 0x92],
+            &[0x70, 2, 0, 8],
+            &[0x70, 3, 0, 9, 0x92]
+        ]
+        .concat()
+    );
+    let mut scene = Scene::new(Settings::default());
+    scene.accept(false, &[Property::MaximumPacketSize(4)]);
+    let Event::Closed(cause) = scene.event() else { panic!("the client did not object") };
+    assert!(cause.to_string().ends_with("in which no acknowledgement fits"), "{cause}");
+}
+
 #[test]
 fn a_queued_message_too_large_for_the_server_is_given_up_and_the_next_flows() {
     let mut scene = Scene::new(Settings::default());
