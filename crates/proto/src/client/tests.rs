@@ -10,8 +10,10 @@ mod keep_alive;
 mod publishing;
 mod receiving;
 mod refusals;
+mod rude_server;
 mod sessions;
 mod subscribing;
+mod wire;
 
 use super::*;
 use crate::decode::Decoded;
@@ -269,6 +271,28 @@ fn v311() -> Settings {
 
 fn durable() -> Settings {
     Settings { client_id: "c".into(), session_expiry_secs: 60, ..Settings::default() }
+}
+
+/// As [`durable`], before 5.0.
+fn durable_v311() -> Settings {
+    Settings { clean_start: false, ..v311() }
+}
+
+/// A client of each version, online, whose session ends with its connection.
+fn fleeting() -> [Scene; 2] {
+    [Scene::online(), Scene::online_with(v311(), &[])]
+}
+
+/// A client of each version, online, whose session outlives its connection.
+fn lasting() -> [Scene; 2] {
+    [durable(), durable_v311()].map(|settings| Scene::online_with(settings, &[]))
+}
+
+/// Bytes written in hexadecimal digits, with spaces wherever they help.
+fn from_hex(hex: &str) -> Vec<u8> {
+    let digits: Vec<char> = hex.chars().filter(|digit| !digit.is_whitespace()).collect();
+    let byte = |pair: &[char]| u8::from_str_radix(&pair.iter().collect::<String>(), 16);
+    digits.chunks(2).map(|pair| byte(pair).expect("scenes use hexadecimal digits")).collect()
 }
 
 fn acknowledged(request: RequestId) -> Event {

@@ -3,11 +3,6 @@
 
 use super::*;
 
-/// A client of each version, online.
-fn online() -> [Scene; 2] {
-    [Scene::online(), Scene::online_with(v311(), &[])]
-}
-
 /// Texts that are neither topic names nor filters, and are no other strings of MQTT either.
 const BROKEN_TEXTS: [&str; 7] = ["a\0b", "\0", "a\u{1}", "\u{1F}", "a\u{7F}b", "a\u{9F}", "a\u{FFFF}"];
 
@@ -41,7 +36,7 @@ fn unsubscribe_from(scene: &mut Scene, filter: &str) -> Result<(), SubscribeErro
 /// `[MQTT-4.7.3-1 of 3.1.1]`, `[MQTT-4.7.3-3]`, `[MQTT-4.7.3-3 of 3.1.1]`, `[U5-22]`.
 #[test]
 fn a_topic_without_characters_with_wildcards_or_too_long_is_refused() {
-    for mut scene in online() {
+    for mut scene in fleeting() {
         for topic in ["", "+", "#", "a/+/b", "a/#", "a+", &longest(65_536)] {
             assert_eq!(publish_to(&mut scene, topic), Err(PublishError::TopicName), "{topic:.9}");
         }
@@ -52,7 +47,7 @@ fn a_topic_without_characters_with_wildcards_or_too_long_is_refused() {
 /// `[MQTT-1.5.4-2]`, `[MQTT-1.5.3-2 of 3.1.1]`, `[MQTT-4.7.3-2]`, `[MQTT-4.7.3-2 of 3.1.1]`, `[U3-10]`.
 #[test]
 fn topics_and_filters_with_control_characters_are_refused() {
-    for mut scene in online() {
+    for mut scene in fleeting() {
         for text in BROKEN_TEXTS {
             assert_eq!(publish_to(&mut scene, text), Err(PublishError::TopicName), "{text:?}");
             assert_eq!(subscribe_to(&mut scene, text), Err(SubscribeError::TopicFilter(1)), "{text:?}");
@@ -65,7 +60,7 @@ fn topics_and_filters_with_control_characters_are_refused() {
 /// `[MQTT-4.7.3-1 of 3.1.1]`, `[MQTT-4.7.3-3]`, `[MQTT-4.7.3-3 of 3.1.1]`.
 #[test]
 fn a_filter_that_is_none_is_refused() {
-    for mut scene in online() {
+    for mut scene in fleeting() {
         for filter in ["", "a#", "#/a", "a/#/b", "##", "a/+b", "a+", "++", "+#", &longest(65_536)] {
             let refused = Err(SubscribeError::TopicFilter(1));
             assert_eq!(subscribe_to(&mut scene, filter), refused, "{filter:.9}");
@@ -98,7 +93,7 @@ fn no_local_on_a_shared_subscription_is_refused() {
 /// `[MQTT-3.8.3-2]`, `[MQTT-3.8.3-3 of 3.1.1]`, `[MQTT-3.10.3-2]`, `[MQTT-3.10.3-2 of 3.1.1]`.
 #[test]
 fn a_request_needs_a_filter() {
-    for mut scene in online() {
+    for mut scene in fleeting() {
         assert_eq!(scene.client.subscribe(0, &[], Properties::EMPTY), Err(SubscribeError::NoFilter));
         assert_eq!(scene.client.unsubscribe(0, &[], Properties::EMPTY), Err(SubscribeError::NoFilter));
         assert_eq!(scene.seen(), []);
