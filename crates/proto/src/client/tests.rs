@@ -125,6 +125,18 @@ impl Scene {
         }
     }
 
+    /// A message of this QoS as the server sends it.
+    fn message_bytes(&self, qos: QoS, number: u16) -> Vec<u8> {
+        let packet_id = (qos != QoS::AtMostOnce).then(|| id(number));
+        let properties = Properties::EMPTY;
+        let publish =
+            Publish { dup: false, qos, retain: false, topic: "m", packet_id, properties, payload: b"hello" };
+        let mut bytes = Vec::new();
+        encode::publish(&publish, self.client.settings.version, &mut bytes)
+            .expect("scenes send valid packets");
+        bytes
+    }
+
     fn message(&mut self, topic: &str, qos: QoS, number: u16) -> Option<(String, String)> {
         self.message_with(topic, qos, number, Properties::EMPTY)
     }

@@ -2,22 +2,67 @@
 
 use super::*;
 
-/// `[MQTT-3.2.2-17]`, `[MQTT-3.3.2-9]`: never above the server's maximum.
+/// The topics and aliases of the messages the client wrote since the last look.
+fn spelled(scene: &mut Scene) -> Vec<(String, Option<u16>)> {
+    let spelling = |seen| match seen {
+        Seen::Publish { topic, alias, .. } => (topic, alias),
+        other => panic!("{other:?}"),
+    };
+    scene.seen().into_iter().map(spelling).collect()
+}
+
+fn publish_to(scene: &mut Scene, topics: &[&'static str]) {
+    for topic in topics {
+        scene.client.publish(scene.now_ms, &publication(topic, "x", QoS::AtMostOnce)).expect("accepted");
+    }
+}
+
+/// `[MQTT-3.2.2-17]`, `[MQTT-3.3.2-8]`, `[MQTT-3.3.2-9]`: from 1 up to the server's maximum, and never beyond it, however
+/// many topics there are.
 #[test]
 fn topics_are_shortened_within_the_servers_maximum() {
-    let mut scene = Scene::online_with(Settings::default(), &[Property::TopicAliasMaximum(1)]);
-    for _ in 0..2 {
-        scene.client.publish(scene.now_ms, &publication("sensors", "x", QoS::AtMostOnce)).expect("accepted");
+    let mut scene = Scene::online_with(Settings::default(), &[Property::TopicAliasMaximum(2)]);
+    publish_to(&mut scene, &["sensors/1", "sensors/1", "sensors/2", "sensors/3", "sensors/2", "sensors/1"]);
+    let full = |topic: &str, alias| (topic.to_owned(), Some(alias));
+    let expected = [
+        full("sensors/1", 1),
+        full("", 1),
+        full("sensors/2", 2),
+        full("sensors/3", 1),
+        full("", 2),
+        full("sensors/1", 1),
+    ];
+    assert_eq!(spelled(&mut scene), expected);
+}
+
+/// `[MQTT-3.2.2-18]`.
+#[test]
+fn without_a_maximum_there_are_no_aliases() {
+    for properties in [&[][..], &[Property::TopicAliasMaximum(0)]] {
+        let mut scene = Scene::online_with(Settings::default(), properties);
+        publish_to(&mut scene, &["sensors/1", "sensors/1"]);
+        assert_eq!(spelled(&mut scene), vec![("sensors/1".to_owned(), None); 2]);
     }
-    let spelled: Vec<_> = scene
-        .seen()
-        .into_iter()
-        .map(|seen| match seen {
-            Seen::Publish { topic, alias, .. } => (topic, alias),
-            other => panic!("{other:?}"),
-        })
-        .collect();
-    assert_eq!(spelled, [("sensors".to_owned(), Some(1)), (String::new(), Some(1))]);
+}
+
+/// `[U5-25]`: one alias means one topic to the client and another to the server; and `[U5-24]`: a new one at any time.
+#[test]
+fn aliases_of_both_directions_are_two_tables() {
+    let mut scene = Scene::online_with(Settings::default(), &[Property::TopicAliasMaximum(1)]);
+    let alias = PropertiesBuf::from_iter([Property::TopicAlias(1)]);
+    let hear = |scene: &mut Scene, topic| {
+        let got = scene.message_with(topic, QoS::AtMostOnce, 0, alias.as_properties());
+        got.map(|(topic, _)| topic).expect("a message")
+    };
+    publish_to(&mut scene, &["sensors/1"]);
+    assert_eq!(hear(&mut scene, "a"), "a");
+    assert_eq!(hear(&mut scene, ""), "a");
+    publish_to(&mut scene, &["sensors/1"]);
+    assert_eq!(hear(&mut scene, "b"), "b");
+    assert_eq!(hear(&mut scene, ""), "b");
+    publish_to(&mut scene, &["sensors/1"]);
+    let short = (String::new(), Some(1));
+    assert_eq!(spelled(&mut scene), [("sensors/1".to_owned(), Some(1)), short.clone(), short]);
 }
 
 /// `[MQTT-3.3.2-7]`, `[H11]`, `[H13]`: a message sent again spells its topic out, and so does the first new one.
@@ -64,18 +109,19 @@ fn a_message_that_only_fits_without_an_alias_goes_without() {
     assert_eq!((topic.as_str(), alias), ("sensors", None));
 }
 
-/// `[MQTT-3.3.2-10]`.
+/// `[MQTT-3.3.2-10]`: every one that the client announced to take.
 #[test]
 fn the_servers_aliases_are_spelled_out() {
     let mut scene = Scene::online_with(Settings { topic_alias_maximum: 3, ..Settings::default() }, &[]);
-    let alias = PropertiesBuf::from_iter([Property::TopicAlias(3)]);
-    for topic in ["a/b", ""] {
-        let got = scene.message_with(topic, QoS::AtMostOnce, 0, alias.as_properties());
-        assert_eq!(got, Some(("a/b".into(), "hello".into())));
+    for (number, name) in [(3, "a/b"), (1, "c"), (2, "d")] {
+        let alias = PropertiesBuf::from_iter([Property::TopicAlias(number)]);
+        for topic in [name, ""] {
+            let got = scene.message_with(topic, QoS::AtMostOnce, 0, alias.as_properties());
+            assert_eq!(got, Some((name.into(), "hello".into())));
+        }
     }
 }
 
-/// `[MQTT-3.3.2-11]`, `[MQTT-3.1.2-26]`.
 #[test]
 fn an_alias_above_the_clients_maximum_is_answered_0x94() {
     let mut scene = Scene::online_with(Settings { topic_alias_maximum: 3, ..Settings::default() }, &[]);

@@ -65,14 +65,10 @@ fn auth_without_a_method_is_a_protocol_error_and_is_never_sent() {
     assert_eq!(scene.violation(), (ReasonCode::ProtocolError, "U5-42"));
 }
 
-/// `[MQTT-4.12.1-1]`, `[U5-57]`: one at a time.
+/// `[MQTT-4.12.1-1]`, `[MQTT-3.15.2-1]`: by the method of CONNECT, one at a time.
 #[test]
 fn re_authentication_goes_through_challenges_to_success() {
-    let mut scene = Scene::new(authenticating());
-    scene.client.connect(scene.now_ms);
-    scene.server(&connack(&method("M", b"")));
-    scene.seen();
-    scene.events();
+    let mut scene = authenticated(&[]);
     scene.client.re_authenticate(scene.now_ms, None).expect("online");
     assert_eq!(scene.client.authenticate(scene.now_ms, None), Err(AuthenticateError::NotNow));
     assert_eq!(scene.seen(), [Seen::Auth(ReasonCode::ReAuthenticate, "M".into(), Vec::new())]);
@@ -84,13 +80,51 @@ fn re_authentication_goes_through_challenges_to_success() {
     assert_eq!(scene.event(), Event::ReAuthenticated);
 }
 
+/// A client of [`authenticating`] that the server accepted.
+fn authenticated(properties: &[Property<'_>]) -> Scene {
+    let mut scene = Scene::new(authenticating());
+    scene.client.connect(scene.now_ms);
+    let mut all = method("M", b"");
+    all.extend(properties.iter().copied());
+    scene.server(&connack(&all));
+    scene.seen();
+    scene.events();
+    scene
+}
+
+/// `[MQTT-4.12.1-2]`, `[MQTT-4.13.2-1]`: whichever side gives up, the connection is over.
+#[test]
+fn a_re_authentication_that_fails_ends_the_connection() {
+    let mut scene = authenticated(&[]);
+    scene.client.re_authenticate(scene.now_ms, None).expect("online");
+    let reason = ReasonCode::NotAuthorized;
+    scene.server(&Packet::Disconnect(Disconnect { reason, properties: Properties::EMPTY }));
+    let refusal = Refusal { reason, text: None, server_reference: None };
+    assert_eq!(scene.event(), Event::Closed(Cause::ByServer(refusal)));
+    assert!(scene.is_over());
+
+    let mut scene = authenticated(&[]);
+    scene.client.re_authenticate(scene.now_ms, None).expect("online");
+    scene.server(&auth(ReasonCode::ContinueAuthentication, &method("N", b"")));
+    assert_eq!(scene.violation(), (ReasonCode::ProtocolError, "MQTT-4.12.0-5"));
+}
+
+/// `[MQTT-3.2.2-15]`, `[MQTT-3.15.2-2]`, `[MQTT-3.15.2-3]`: AUTH has no texts that could be left out, and is not sent when it
+/// is too large; a smaller one may follow.
+#[test]
+fn an_auth_too_large_for_the_server_is_refused() {
+    let mut scene = authenticated(&[Property::MaximumPacketSize(12)]);
+    assert_eq!(scene.client.re_authenticate(scene.now_ms, Some(b"12")), Err(AuthenticateError::TooLarge));
+    assert_eq!(scene.client.re_authenticate(scene.now_ms, Some(b"1")), Ok(()));
+    assert_eq!(scene.client.output(), from_hex("F0 0A 19 08 15 0001 4D 16 0001 31"));
+}
+
 /// `[MQTT-3.15.2-1]`.
 #[test]
 fn auth_out_of_the_blue_is_a_protocol_error() {
-    let mut scene = Scene::new(authenticating());
-    scene.client.connect(scene.now_ms);
-    scene.server(&connack(&method("M", b"")));
-    scene.seen();
-    scene.server(&auth(ReasonCode::ContinueAuthentication, &method("M", b"x")));
-    assert_eq!(scene.violation(), (ReasonCode::ProtocolError, "MQTT-3.15.2-1"));
+    for reason in [ReasonCode::ContinueAuthentication, ReasonCode::Success] {
+        let mut scene = authenticated(&[]);
+        scene.server(&auth(reason, &method("M", b"x")));
+        assert_eq!(scene.violation(), (ReasonCode::ProtocolError, "MQTT-3.15.2-1"));
+    }
 }

@@ -2,13 +2,50 @@
 
 use super::*;
 
-/// `[MQTT-3.1.0-1]`.
+/// `[MQTT-3.1.0-1]`, `[MQTT-3.1.0-1 of 3.1.1]`: once on each connection, and alone until the server has accepted it.
 #[test]
 fn connect_is_the_first_packet() {
-    let mut scene = Scene::new(Settings { client_id: "c".into(), ..Settings::default() });
-    scene.publish("early", QoS::AtMostOnce);
-    scene.client.connect(0);
-    assert_eq!(scene.seen(), [Seen::Connect { clean_start: true, client_id: "c".into() }]);
+    for settings in [Settings { client_id: "c".into(), ..Settings::default() }, v311()] {
+        let mut scene = Scene::new(settings);
+        scene.publish("early", QoS::AtMostOnce);
+        scene.subscribe(&["early"]);
+        assert_eq!(scene.seen(), []);
+        for _ in 0..2 {
+            scene.client.connect(scene.now_ms);
+            scene.client.connect(scene.now_ms);
+            scene.after(9_999);
+            assert_eq!(scene.seen(), [Seen::Connect { clean_start: true, client_id: "c".into() }]);
+            scene.client.transport_closed();
+        }
+    }
+}
+
+/// `[MQTT-3.1.3-2]`, `[MQTT-3.1.3-2 of 3.1.1]`: the session goes on under the id it began with.
+#[test]
+fn every_connection_names_the_same_session() {
+    for mut scene in lasting() {
+        for _ in 0..3 {
+            scene.reconnect(true, &[]);
+            assert_eq!(scene.seen(), [Seen::Connect { clean_start: false, client_id: "c".into() }]);
+        }
+    }
+}
+
+/// `[MQTT-3.1.2-4]`, `[MQTT-3.1.2-6 of 3.1.1]`: nothing that a server may have kept is gone on with, and nothing is sent as
+/// if it had been sent before.
+#[test]
+fn a_clean_start_begins_with_nothing() {
+    for settings in [durable(), v311()] {
+        let mut scene = Scene::new(settings);
+        scene.publish("first", QoS::AtLeastOnce);
+        scene.accept(true, &[]);
+        assert!(scene.is_over(), "there is no session to be present");
+        scene.client.transport_closed();
+        scene.seen();
+        scene.accept(false, &[]);
+        let connect = Seen::Connect { clean_start: true, client_id: "c".into() };
+        assert_eq!(scene.seen(), [connect, seen_publish("first", QoS::AtLeastOnce, 1, false)]);
+    }
 }
 
 #[test]
@@ -64,9 +101,9 @@ fn a_refusal_before_5_is_told_in_terms_of_5() {
     assert_eq!(scene.event(), Event::Closed(Cause::Refused(refusal)));
 }
 
-/// `[MQTT-3.2.0-1]`: and a client that is not accepted yet just closes.
 #[test]
 fn a_packet_before_connack_closes() {
+    // A client that is not accepted yet has nothing to say.
     let mut scene = Scene::new(Settings::default());
     scene.client.connect(scene.now_ms);
     scene.seen();
@@ -75,7 +112,6 @@ fn a_packet_before_connack_closes() {
     assert_eq!(scene.seen(), []);
 }
 
-/// `[MQTT-3.2.0-2]`.
 #[test]
 fn a_second_connack_is_a_protocol_error() {
     let mut scene = Scene::online();
@@ -83,13 +119,17 @@ fn a_second_connack_is_a_protocol_error() {
     assert_eq!(scene.violation(), (ReasonCode::ProtocolError, "MQTT-3.2.0-2"));
 }
 
-/// `[MQTT-3.2.2-4]`.
+/// `[MQTT-3.2.2-4]`, `[C21]`: the client leaves, and starts clean when it comes back.
 #[test]
 fn session_present_without_a_session_closes() {
-    let mut scene = Scene::new(Settings::default());
+    let mut scene = Scene::new(Settings { client_id: "c".into(), ..Settings::default() });
     scene.accept(true, &[]);
     assert!(matches!(scene.event(), Event::Closed(Cause::Violation { statement: "MQTT-3.2.2-4", .. })));
     assert!(scene.is_over());
+    scene.seen();
+    scene.reconnect(false, &[]);
+    assert_eq!(scene.seen(), [Seen::Connect { clean_start: true, client_id: "c".into() }]);
+    assert!(scene.client.is_online());
 }
 
 #[test]
@@ -99,7 +139,7 @@ fn a_client_that_claims_a_session_accepts_session_present() {
     assert!(scene.client.is_online());
 }
 
-/// `[MQTT-3.1.3-7]`, `[MQTT-3.2.2-16]`: the id is the client's own from then on.
+/// `[MQTT-3.1.3-2]`: the id is the client's own from then on.
 #[test]
 fn an_assigned_client_id_is_used_for_the_next_connection() {
     let mut scene = Scene::new(Settings { session_expiry_secs: 60, ..Settings::default() });

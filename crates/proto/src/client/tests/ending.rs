@@ -2,15 +2,21 @@
 
 use super::*;
 
-/// `[MQTT-3.14.4-1]`, `[MQTT-3.14.4-2]`.
+/// `[MQTT-3.14.4-1]`, `[MQTT-3.14.4-2]`, `[MQTT-3.14.4-1 of 3.1.1]`, `[MQTT-3.14.4-2 of 3.1.1]`: the owner is told to close.
 #[test]
 fn nothing_follows_disconnect() {
-    let mut scene = Scene::online();
-    scene.client.disconnect(ReasonCode::Success, Properties::EMPTY);
-    scene.publish("late", QoS::AtMostOnce);
-    scene.after(100_000);
-    assert_eq!(scene.seen(), [Seen::Disconnect(ReasonCode::Success)]);
-    assert_eq!(scene.event(), Event::Closed(Cause::Requested));
+    for mut scene in fleeting() {
+        let receipt =
+            scene.untaken(&scene.message_bytes(QoS::AtLeastOnce, 7)).and_then(|(_, receipt)| receipt);
+        scene.client.disconnect(ReasonCode::Success, Properties::EMPTY);
+        assert_eq!(scene.event(), Event::Closed(Cause::Requested));
+        scene.publish("late", QoS::AtMostOnce);
+        scene.subscribe(&["late"]);
+        scene.client.acknowledge(scene.now_ms, receipt.expect("QoS 1"));
+        scene.message("m", QoS::AtLeastOnce, 8);
+        scene.after(100_000);
+        assert_eq!(scene.seen(), [Seen::Disconnect(ReasonCode::Success)]);
+    }
 }
 
 #[test]
@@ -92,6 +98,7 @@ fn a_connection_that_is_over_is_not_ended_again() {
     assert_eq!(scene.events(), []);
 }
 
+/// `[U5-41]`, `[MQTT-4.13.2-1]`: the owner is told to close.
 #[test]
 fn the_servers_disconnect_is_told() {
     let mut scene = Scene::online();
@@ -99,10 +106,11 @@ fn the_servers_disconnect_is_told() {
     scene.server(&Packet::Disconnect(Disconnect { reason, properties: Properties::EMPTY }));
     let refusal = Refusal { reason, text: None, server_reference: None };
     assert_eq!(scene.event(), Event::Closed(Cause::ByServer(refusal)));
+    scene.publish("late", QoS::AtMostOnce);
     assert_eq!(scene.seen(), []);
+    assert!(scene.is_over());
 }
 
-/// `[MQTT-3.14.2-2]`.
 #[test]
 fn a_session_expiry_in_the_servers_disconnect_is_a_protocol_error() {
     let mut scene = Scene::online();

@@ -2,14 +2,20 @@
 
 use super::*;
 
-/// `[MQTT-3.1.2-20]`.
+/// `[MQTT-3.1.2-20]`, `[MQTT-3.1.2-23 of 3.1.1]`: well within the interval, for as long as it is idle.
 #[test]
 fn an_idle_client_sends_pingreq() {
-    let mut scene = Scene::online_with(Settings { keep_alive_secs: 60, ..Settings::default() }, &[]);
-    scene.after(44_999);
-    assert_eq!(scene.seen(), []);
-    scene.after(1);
-    assert_eq!(scene.seen(), [Seen::Ping]);
+    for settings in [Settings::default(), v311()] {
+        let mut scene = Scene::online_with(Settings { keep_alive_secs: 60, ..settings }, &[]);
+        for _ in 0..3 {
+            assert_eq!(scene.client.next_deadline(), Some(scene.now_ms + 45_000));
+            scene.after(44_999);
+            assert_eq!(scene.seen(), []);
+            scene.after(1);
+            assert_eq!(scene.seen(), [Seen::Ping]);
+            scene.server(&Packet::PingResp);
+        }
+    }
 }
 
 /// `[MQTT-3.1.2-21]`, `[MQTT-3.2.2-21]`.
