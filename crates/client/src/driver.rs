@@ -48,6 +48,13 @@ struct Turn {
     may_read: bool,
 }
 
+/// What became of a challenge, if there was one.
+#[derive(PartialEq, Eq)]
+enum Answer {
+    Given,
+    GivenUp,
+}
+
 /// What a connection waited for.
 enum Happening {
     Read(io::Result<usize>),
@@ -144,7 +151,9 @@ impl Driver {
     async fn serve<S: AsyncRead + AsyncWrite>(&mut self, stream: S) -> Cause {
         let mut pipe = Pipe::new(stream);
         let mut farewell: Option<Instant> = None;
+        let mut given_up = false;
         loop {
+            given_up |= self.answer_challenge() == Answer::GivenUp;
             let turn = self.turn(&mut pipe);
             let is_over = turn.over.is_some();
             if let Some(cause) = turn.over {
@@ -153,11 +162,8 @@ impl Driver {
                     if matches!(cause, machine::Cause::Requested | machine::Cause::Violation { .. }) {
                         pipe.close(deadline).await;
                     }
-                    return Cause::Ended(cause);
+                    return if given_up { Cause::AuthenticationGivenUp } else { Cause::Ended(cause) };
                 }
-            }
-            if let Some(cause) = self.answer_challenge() {
-                return cause;
             }
             let deadline = farewell.or(turn.deadline);
             let may_read = !is_over && turn.may_read;
@@ -259,18 +265,17 @@ impl Driver {
         core.machine.hold_reading(now_ms, false);
     }
 
-    /// Has the application's function answer a challenge; ends the connection if it gives up.
-    fn answer_challenge(&mut self) -> Option<Cause> {
-        let challenge = self.shared.lock().challenge.take()?;
+    /// Has the application's function answer a challenge; ends the connection if it gives up `[MQTT-4.12.1-2]`.
+    fn answer_challenge(&mut self) -> Answer {
+        let Some(challenge) = self.shared.lock().challenge.take() else { return Answer::Given };
         let answer = self.dial.authenticator.as_mut().and_then(|answer| answer(&challenge));
         let mut core = self.shared.lock();
         let now_ms = core.now_ms();
         if let Some(Ok(())) = answer.map(|answer| core.machine.authenticate(now_ms, Some(&answer))) {
-            self.shared.wake.notify_one();
-            None
+            Answer::Given
         } else {
             core.machine.disconnect(ReasonCode::UnspecifiedError, Properties::EMPTY);
-            Some(Cause::AuthenticationGivenUp)
+            Answer::GivenUp
         }
     }
 

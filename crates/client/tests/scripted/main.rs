@@ -1,5 +1,6 @@
 //! The client library against a server that does what a script says, on a real socket.
 
 mod blocking;
+mod closing;
 mod driver;
 mod server;

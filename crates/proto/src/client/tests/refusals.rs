@@ -227,9 +227,9 @@ fn refused(settings: Settings) -> Option<SettingsError> {
     Client::new(settings).err()
 }
 
-fn will(topic: &str, properties: &[Property<'_>]) -> Option<Will> {
+fn will(topic: &str, properties: &[Property<'_>]) -> Will {
     let properties = properties.iter().copied().collect();
-    Some(Will { topic: topic.into(), payload: vec![0xFF], qos: QoS::AtMostOnce, retain: false, properties })
+    Will { topic: topic.into(), payload: vec![0xFF], qos: QoS::AtMostOnce, retain: false, properties }
 }
 
 /// `[MQTT-3.1.3-7 of 3.1.1]`.
@@ -258,7 +258,7 @@ fn settings_with_broken_texts_are_refused() {
             assert_eq!(refused(client_id), Some(SettingsError::Text("the client id")), "{text:?}");
             let user_name = Settings { user_name: Some(text.into()), ..settings.clone() };
             assert_eq!(refused(user_name), Some(SettingsError::Text("the user name")), "{text:?}");
-            let will = Settings { will: will(text, &[]), ..settings.clone() };
+            let will = Settings { will: Some(will(text, &[])), ..settings.clone() };
             assert_eq!(refused(will), Some(SettingsError::WillTopic), "{text:?}");
         }
         let long = Settings { client_id: longest(65_536), ..settings.clone() };
@@ -274,10 +274,10 @@ fn settings_with_broken_texts_are_refused() {
 fn a_will_needs_a_topic_name() {
     for settings in [Settings::default(), v311()] {
         for topic in ["", "a/#", "+", "a\0"] {
-            let settings = Settings { will: will(topic, &[]), ..settings.clone() };
+            let settings = Settings { will: Some(will(topic, &[])), ..settings.clone() };
             assert_eq!(refused(settings), Some(SettingsError::WillTopic), "{topic}");
         }
-        assert_eq!(refused(Settings { will: will("a/b", &[]), ..settings }), None);
+        assert_eq!(refused(Settings { will: Some(will("a/b", &[])), ..settings }), None);
     }
 }
 
@@ -291,11 +291,11 @@ fn properties_that_no_will_may_have_are_refused() {
         &[Property::ResponseTopic("+")],
         &[Property::WillDelayInterval(1), Property::WillDelayInterval(1)],
     ] {
-        let settings = Settings { will: will("t", properties), ..Settings::default() };
+        let settings = Settings { will: Some(will("t", properties)), ..Settings::default() };
         assert_eq!(refused(settings), Some(SettingsError::Property("the will")), "{properties:?}");
     }
     let marked = will("t", &[Property::PayloadFormatIndicator(true)]);
-    let settings = Settings { will: marked, ..Settings::default() };
+    let settings = Settings { will: Some(marked), ..Settings::default() };
     assert_eq!(refused(settings), Some(SettingsError::WillPayload));
 }
 
@@ -341,7 +341,7 @@ fn settings_of_5_need_version_5() {
         Settings { session_expiry_secs: 1, ..v311() },
         Settings { authentication, ..v311() },
         Settings { connect_properties: properties, ..v311() },
-        Settings { will: will("t", &[Property::WillDelayInterval(1)]), ..v311() },
+        Settings { will: Some(will("t", &[Property::WillDelayInterval(1)])), ..v311() },
     ] {
         assert!(matches!(refused(settings.clone()), Some(SettingsError::NeedsVersion5(_))), "{settings:?}");
     }
