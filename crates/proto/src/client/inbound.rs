@@ -367,7 +367,7 @@ impl Client {
 
     /// SUBACK, or UNSUBACK.
     fn on_answer(&mut self, now_ms: u64, ack: &SubAck<'_>, subscribe: bool) {
-        let Some(request) = self.session.requests.answered(ack.packet_id) else {
+        let Some(request) = self.session.requests.awaiting(ack.packet_id) else {
             let what = "SUBACK or UNSUBACK that no request is waiting for";
             return self.violation(ReasonCode::ProtocolError, "MQTT-2.2.1-6", what);
         };
@@ -379,7 +379,9 @@ impl Client {
             let what = "SUBACK or UNSUBACK that does not fit its request";
             return self.violation(ReasonCode::ProtocolError, "MQTT-3.8.4-6", what);
         }
-        self.answered(&request, codes);
+        if let Some(request) = self.session.requests.take(ack.packet_id) {
+            self.answered(&request, codes);
+        }
         self.pump(now_ms);
     }
 

@@ -235,7 +235,7 @@ impl Client {
         };
         self.output.truncate(start);
         let packet_id = request.packet_id;
-        if let Some(request) = self.session.requests.withdraw(packet_id) {
+        if let Some(request) = self.session.requests.take(packet_id) {
             let codes = vec![reason; request.filters_len()];
             self.answered(&request, codes);
         }

@@ -114,15 +114,13 @@ impl Requests {
         self.open.insert(place, request);
     }
 
-    /// Removes the request that an answer with `packet_id` is for; one that was not sent on this connection has none.
-    pub(super) fn answered(&mut self, packet_id: PacketId) -> Option<Request> {
-        let is_answered = |request: &Request| request.sent && request.packet_id == packet_id;
-        let place = self.open.iter().position(is_answered)?;
-        self.open.remove(place)
+    /// The request that an answer with `packet_id` is for; one that was not sent on this connection has none.
+    pub(super) fn awaiting(&self, packet_id: PacketId) -> Option<&Request> {
+        self.open.iter().find(|request| request.sent && request.packet_id == packet_id)
     }
 
-    /// Removes a request that cannot be sent.
-    pub(super) fn withdraw(&mut self, packet_id: PacketId) -> Option<Request> {
+    /// Removes a request that has its answer, or cannot be sent.
+    pub(super) fn take(&mut self, packet_id: PacketId) -> Option<Request> {
         let place = self.open.iter().position(|request| request.packet_id == packet_id)?;
         self.open.remove(place)
     }

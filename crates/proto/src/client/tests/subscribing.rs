@@ -47,6 +47,22 @@ fn a_suback_with_too_few_codes_is_a_protocol_error() {
     assert_eq!(scene.violation(), (ReasonCode::ProtocolError, "MQTT-3.8.4-6"));
 }
 
+#[test]
+fn a_request_whose_answer_does_not_fit_is_made_again() {
+    for wrong in [&[0x90, 4, 0, 1, 0, 0][..], &[0xB0, 2, 0, 1]] {
+        let mut scene = Scene::online_with(v311(), &[]);
+        let request = scene.subscribe(&["a"]);
+        let first = scene.seen();
+        scene.bytes(wrong);
+        assert!(matches!(scene.event(), Event::Closed(Cause::Violation { .. })));
+        scene.reconnect(false, &[]);
+        assert_eq!(scene.seen()[1..], first);
+        scene.events();
+        scene.suback(1, &[1]);
+        assert_eq!(scene.event(), Event::Subscribed { request, codes: vec![ReasonCode::GrantedQoS1] });
+    }
+}
+
 /// What the server announced to lack is not asked for.
 #[test]
 fn a_server_is_not_asked_for_what_it_lacks() {
