@@ -9,12 +9,14 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs, unreachable_pub)]
 
+mod client;
 mod decode;
 mod mutate;
 mod round_trip;
 mod topic;
 mod vectors;
 
+pub use client::client;
 pub use decode::decode;
 pub use mutate::Mutator;
 pub use round_trip::round_trip;
@@ -35,6 +37,7 @@ pub struct Target {
 
 /// Every target.
 pub const TARGETS: &[Target] = &[
+    Target { name: "client", run: client, seeds: client::seeds },
     Target { name: "decode", run: decode, seeds: vectors::packets },
     Target { name: "round_trip", run: round_trip, seeds: vectors::packets },
     Target { name: "topic", run: topic, seeds: topic::seeds },
