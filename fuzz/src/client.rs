@@ -1,9 +1,9 @@
 //! The client's state machine under operations read from bytes, between a server and an owner who both keep book.
 //!
-//! `run` does the operations and moves the bytes; `calls` are the owner's, `packets` the server's. `server` reads what the
-//! client writes as strictly as a server may, knows what it is owed, and whether what it sends itself is fair: only what is
-//! not may end the connection. `owner` knows what became of each call. In the end a patient server answers everything, and
-//! nobody may be left waiting.
+//! `run` does the operations and moves the bytes; `calls` are the owner's, `packets` the server's. `server` reads what
+//! the client writes as strictly as a server may, knows what it is owed, and whether what it sends itself is fair: only
+//! what is not may end the connection. `owner` knows what became of each call. In the end a patient server answers
+//! everything, and nobody may be left waiting.
 
 mod calls;
 mod owner;

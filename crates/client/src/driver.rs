@@ -138,6 +138,7 @@ impl Driver {
         (cause, accepted.then(|| began.elapsed()))
     }
 
+    /// Opens a TCP connection, which is ordered and loses nothing `[MQTT-4.2.0-1]` `[MQTT-7.1.2-1 of 3.1.1]`.
     async fn dial(&mut self) -> io::Result<TcpStream> {
         let address = (self.dial.host.as_str(), self.dial.port);
         let stream = timeout(self.dial.timeout, TcpStream::connect(address)).await.map_err(|_| {
@@ -147,7 +148,9 @@ impl Driver {
         Ok(stream)
     }
 
-    /// Serves a connection until it is over.
+    /// Serves a connection until it is over, and closes it then: after our DISCONNECT `[MQTT-3.14.4-2]`
+    /// `[MQTT-3.14.4-1 of 3.1.1]` as after the server's `[U5-41]`, a refusal or a fault `[MQTT-4.13.2-1]`. What goes
+    /// wrong here concerns no other connection `[MQTT-4.8.0-2 of 3.1.1]`.
     async fn serve<S: AsyncRead + AsyncWrite>(&mut self, stream: S) -> Cause {
         let mut pipe = Pipe::new(stream);
         let mut farewell: Option<Instant> = None;
@@ -255,7 +258,7 @@ impl Driver {
     }
 
     /// There is room for messages again, or nobody left to read them: then they are acknowledged all the same
-    /// `[MQTT-4.5.0-2]`.
+    /// `[MQTT-4.5.0-2]` `[MQTT-4.5.0-2 of 3.1.1]`.
     fn go_on_reading<S>(&self, pipe: &mut Pipe<S>) {
         let mut core = self.shared.lock();
         if let Some(unwanted) = pipe.stuck.take() {

@@ -47,7 +47,8 @@ const OUTPUT_SOFT_MAX: usize = 64 * 1024;
 #[derive(Debug)]
 pub struct Client {
     settings: Settings,
-    /// As set, or as the server assigned it.
+    /// As set, or as the server assigned it. It names the session to both sides `[MQTT-3.1.3-2]`
+    /// `[MQTT-3.1.3-2 of 3.1.1]`.
     id: String,
     phase: Phase,
     session: Session,
@@ -84,7 +85,8 @@ enum Phase {
     Over,
 }
 
-/// What outlives a connection.
+/// What outlives a connection `[MQTT-3.1.2-23]` `[MQTT-4.1.0-1 of 3.1.1]`; all of it is there as long as one is open
+/// `[MQTT-4.1.0-1]` `[MQTT-4.1.0-2 of 3.1.1]`.
 #[derive(Debug)]
 struct Session {
     /// An earlier connection of this client made or resumed it.
@@ -102,8 +104,8 @@ struct Session {
     packet_id_tried: PacketId,
 }
 
-/// The right to acknowledge one message. Messages are to be acknowledged in the order in which they came; one that never
-/// is comes again with the session's next connection.
+/// The right to acknowledge one message. Messages are to be acknowledged in the order in which they came; one that
+/// never is comes again with the session's next connection.
 #[derive(Debug, PartialEq, Eq)]
 #[must_use = "a message that is not acknowledged takes a place in the server's window and comes again"]
 pub struct Receipt {
@@ -189,8 +191,8 @@ impl Client {
         self.session.queue.len() + self.session.outgoing.len()
     }
 
-    /// A transport is open: writes CONNECT `[MQTT-3.1.0-1]`. Without effect while another connection is not
-    /// yet said to be closed.
+    /// A transport is open: writes CONNECT `[MQTT-3.1.0-1]` `[MQTT-3.1.0-1 of 3.1.1]`. Until the server has accepted
+    /// it, only AUTH follows `[MQTT-3.1.2-30]`. Without effect while another connection is not yet said to be closed.
     pub fn connect(&mut self, now_ms: u64) {
         if !matches!(self.phase, Phase::Offline) {
             return;
@@ -326,7 +328,7 @@ impl Client {
         self.request(now_ms, Wish::Unsubscribe(filters), properties)
     }
 
-    /// Ends the connection properly: DISCONNECT, then nothing more `[MQTT-3.14.4-1]`. With
+    /// Ends the connection properly: DISCONNECT, then nothing more `[MQTT-3.14.4-1]` `[MQTT-3.14.4-2 of 3.1.1]`. With
     /// [`ReasonCode::DisconnectWithWill`] the server publishes the will; before 5.0 that takes a bare close.
     /// `properties` are those of DISCONNECT and left out before 5.0; a Session Expiry Interval is left out too if
     /// CONNECT had none, which would forbid it. A code that no client may send becomes 0x80 `[MQTT-3.14.2-1]`. Without
@@ -415,15 +417,18 @@ impl Client {
         }
     }
 
-    /// The connection is over: tells the owner, and lets nothing more in or out.
+    /// The connection is over, whether or not the server was told `[MQTT-4.13.2-1]`: tells the owner, who closes it
+    /// `[MQTT-3.14.4-2]` `[MQTT-3.14.4-1 of 3.1.1]`, and lets nothing more in or out.
     fn over(&mut self, cause: Cause) {
         self.phase = Phase::Over;
         self.events.push_back(Event::Closed(cause));
     }
 }
 
-/// Whether a message, published or as a will, may carry these. Aliases belong to a connection, and identifiers to the
-/// server `[MQTT-3.3.4-6]`, so that what came with a received message is never passed on by mistake `[U5-60]`.
+/// Whether a message, published or as a will, may carry these: known ones, each once `[U5-03]` `[U5-06]`, whose values
+/// are whole and allowed `[U5-04]` `[U5-14]` and whose texts are texts `[MQTT-3.3.2-13]` `[MQTT-3.3.2-19]`
+/// `[MQTT-1.5.7-1]`. Aliases belong to a connection, and identifiers to the server `[MQTT-3.3.4-6]`, so that what came
+/// with a received message is never passed on by mistake `[U5-60]`.
 fn message_may_carry(properties: Properties<'_>, holder: Holder) -> bool {
     decode::check_to_send(properties, holder).is_ok() && properties.topic_alias().is_none()
 }
@@ -438,7 +443,7 @@ fn is_filter(filter: &str) -> bool {
     topic::check_filter(filter).is_ok() && !topic::has_discouraged(filter)
 }
 
-/// A topic name that any server can be expected to take `[U3-10]`.
+/// A topic name `[MQTT-3.3.2-2]` `[MQTT-3.3.2-2 of 3.1.1]` that any server can be expected to take `[U3-10]`.
 fn is_topic_name(name: &str) -> bool {
     topic::check_name(name).is_ok() && !topic::has_discouraged(name)
 }

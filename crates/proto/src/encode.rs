@@ -183,6 +183,8 @@ fn put_body(packet: &Packet<'_>, version: Version, out: &mut Vec<u8>) -> Result<
     Ok(())
 }
 
+/// CONNECT, with the fields of its payload in the order of the standard `[MQTT-3.1.3-1]` `[MQTT-3.1.3-1 of 3.1.1]`:
+/// first the client id, empty or not `[MQTT-3.1.3-3]` `[MQTT-3.1.3-3 of 3.1.1]`, then those that are there.
 fn put_connect(connect: &Connect<'_>, out: &mut Vec<u8>) -> Result<(), EncodeError> {
     let version = connect.version;
     if version < Version::V5 && connect.password.is_some() && connect.user_name.is_none() {
@@ -205,6 +207,11 @@ fn put_connect(connect: &Connect<'_>, out: &mut Vec<u8>) -> Result<(), EncodeErr
     connect.password.map_or(Ok(()), |password| put_counted(password, out))
 }
 
+/// Each flag is set exactly when its field is there: the will `[MQTT-3.1.2-9]` `[MQTT-3.1.2-9 of 3.1.1]`, without which
+/// its QoS and RETAIN are 0 `[MQTT-3.1.2-11]` `[MQTT-3.1.2-13]` `[MQTT-3.1.2-11 of 3.1.1]` `[MQTT-3.1.2-13 of 3.1.1]`
+/// `[MQTT-3.1.2-15 of 3.1.1]`, the user name `[MQTT-3.1.2-16]` `[MQTT-3.1.2-17]` `[MQTT-3.1.2-18 of 3.1.1]`
+/// `[MQTT-3.1.2-19 of 3.1.1]`, and the password `[MQTT-3.1.2-18]` `[MQTT-3.1.2-19]` `[MQTT-3.1.2-20 of 3.1.1]`
+/// `[MQTT-3.1.2-21 of 3.1.1]`.
 fn connect_flags(connect: &Connect<'_>) -> u8 {
     let will_flags = |will: &Will<'_>| 1 << 2 | (will.qos as u8) << 3 | u8::from(will.retain) << 5;
     u8::from(connect.clean_start) << 1
@@ -298,7 +305,9 @@ fn frame(
     }
 }
 
-/// First byte of every packet other than PUBLISH `[MQTT-2.1.3-1]`.
+/// First byte of every packet other than PUBLISH `[MQTT-2.1.3-1]`: its flags are 0 `[MQTT-3.14.1-1]` `[MQTT-3.15.1-1]`,
+/// or 2 in PUBREL `[MQTT-3.6.1-1]` `[MQTT-3.6.1-1 of 3.1.1]`, SUBSCRIBE `[MQTT-3.8.1-1]` `[MQTT-3.8.1-1 of 3.1.1]` and
+/// UNSUBSCRIBE `[MQTT-3.10.1-1]` `[MQTT-3.10.1-1 of 3.1.1]`.
 fn first_byte(packet_type: PacketType) -> u8 {
     let flags = match packet_type {
         PacketType::PubRel | PacketType::Subscribe | PacketType::Unsubscribe => 2,
@@ -307,7 +316,7 @@ fn first_byte(packet_type: PacketType) -> u8 {
     (packet_type as u8) << 4 | flags
 }
 
-/// DUP is never set at QoS 0 `[MQTT-3.3.1-2]`.
+/// DUP is never set at QoS 0 `[MQTT-3.3.1-2]` `[MQTT-3.3.1-2 of 3.1.1]`.
 fn publish_first_byte(publish: &Publish<'_>) -> u8 {
     let dup = publish.dup && publish.qos != QoS::AtMostOnce;
     (PacketType::Publish as u8) << 4
@@ -350,7 +359,8 @@ fn properties_len(properties: Properties<'_>, version: Version) -> usize {
     }
 }
 
-/// A set of properties with its length; nothing before 5.0. A set too long for MQTT makes its packet too long.
+/// A set of properties with its length, which stands also for none `[MQTT-2.2.2-1]`; nothing before 5.0. A set too long
+/// for MQTT makes its packet too long.
 #[inline]
 fn put_properties(properties: Properties<'_>, version: Version, out: &mut Vec<u8>) {
     match properties.as_bytes() {

@@ -336,8 +336,8 @@ impl Server {
         acks.chain(requests).chain(pings).collect()
     }
 
-    /// The server sends this. Notes whether it is fair, and what is owed for it; tells of a message that the client has to
-    /// deliver.
+    /// The server sends this. Notes whether it is fair, and what is owed for it; tells of a message that the client has
+    /// to deliver.
     pub(super) fn sends(&mut self, packet: &Packet<'_>) -> Option<Delivery> {
         let is_fair = match (self.phase, packet) {
             (Phase::Greeted, Packet::ConnAck(connack)) => self.is_fair_connack(connack),

@@ -1,4 +1,5 @@
-//! Who closes a connection and when, and that it is an ordered stream of bytes until then: what only a socket can prove.
+//! Who closes a connection and when, and that it is an ordered stream of bytes until then: what only a socket can
+//! prove.
 
 use crate::server::{Link, PATIENCE, Seen, Server};
 use longwire_client::protocol::{self, Refusal};
@@ -37,8 +38,8 @@ async fn disconnect(link: &mut Link, reason: ReasonCode) {
     link.send(&Packet::Disconnect(Disconnect { reason, properties: Properties::EMPTY })).await;
 }
 
-/// `[MQTT-3.14.4-1]`, `[MQTT-3.14.4-2]`, `[MQTT-3.14.4-1 of 3.1.1]`, `[MQTT-3.14.4-2 of 3.1.1]`: the client closes after its
-/// DISCONNECT, also when the server waits, and sends nothing in between.
+/// `[MQTT-3.14.4-1]`, `[MQTT-3.14.4-2]`, `[MQTT-3.14.4-1 of 3.1.1]`, `[MQTT-3.14.4-2 of 3.1.1]`: the client closes
+/// after its DISCONNECT, also when the server waits, and sends nothing in between.
 #[tokio::test]
 async fn the_client_closes_after_its_disconnect() {
     let server = Server::new().await;
@@ -80,8 +81,8 @@ async fn the_client_closes_after_a_refusal() {
     }
 }
 
-/// `[MQTT-4.12.1-2]`: a challenge that the program cannot answer ends the connection that was good until then, with a word
-/// to the server.
+/// `[MQTT-4.12.1-2]`: a challenge that the program cannot answer ends the connection that was good until then, with a
+/// word to the server.
 #[tokio::test]
 async fn a_re_authentication_that_is_given_up_ends_the_connection() {
     let server = Server::new().await;
@@ -99,8 +100,8 @@ async fn a_re_authentication_that_is_given_up_ends_the_connection() {
     assert!(matches!(disconnected(&mut events).await, Cause::AuthenticationGivenUp));
 }
 
-/// `[MQTT-4.8.0-1 of 3.1.1]`, `[MQTT-4.8.0-2 of 3.1.1]`: what goes wrong on one connection ends that one, and no other of the
-/// same program.
+/// `[MQTT-4.8.0-1 of 3.1.1]`, `[MQTT-4.8.0-2 of 3.1.1]`: what goes wrong on one connection ends that one, and no other
+/// of the same program.
 #[tokio::test]
 async fn a_fault_of_one_connection_leaves_the_others_alone() {
     let server = Server::new().await;
@@ -117,7 +118,8 @@ async fn a_fault_of_one_connection_leaves_the_others_alone() {
     assert!(other.is_connected());
 }
 
-/// `[C21]`, `[MQTT-3.2.2-4]`: a server that claims a session of a new client is left, and dialled again with Clean Start.
+/// `[C21]`, `[MQTT-3.2.2-4]`: a server that claims a session of a new client is left, and dialled again with Clean
+/// Start.
 #[tokio::test]
 async fn a_session_that_cannot_be_is_not_taken_up() {
     let server = Server::new().await;
@@ -130,8 +132,8 @@ async fn a_session_that_cannot_be_is_not_taken_up() {
     assert!(matches!(connect, Seen::Connect { clean_start: true, .. }), "{connect:?}");
 }
 
-/// `[MQTT-4.2.0-1]`, `[MQTT-7.1.2-1 of 3.1.1]`: over TCP, whole and in order in both directions, although neither side takes
-/// what the other sends in the pieces it was sent in.
+/// `[MQTT-4.2.0-1]`, `[MQTT-7.1.2-1 of 3.1.1]`: over TCP, whole and in order in both directions, although neither side
+/// takes what the other sends in the pieces it was sent in.
 #[tokio::test]
 async fn tcp_carries_everything_in_order() {
     const MESSAGES: usize = 300;

@@ -1,7 +1,7 @@
 //! Topic aliases of one connection, one table per direction.
 //!
 //! Both tables live and die with their connection `[MQTT-3.3.2-7]`; the spaces of the two directions are
-//! independent. Neither table grows past the maximum its receiver announced.
+//! independent `[U5-25]`. Neither table grows past the maximum its receiver announced.
 
 use std::num::NonZeroU16;
 
@@ -16,13 +16,13 @@ pub(super) struct AliasesIn {
 pub(super) enum AliasFault {
     /// 0, or above the maximum announced: 0x94 `[MQTT-3.3.2-8]`, `[MQTT-3.3.2-11]`.
     OutOfRange,
-    /// Never set on this connection: 0x82.
+    /// Never set on this connection: 0x82 `[U5-23]`.
     Unknown,
 }
 
 impl AliasesIn {
-    /// Notes that `alias` means `topic`, or, with an empty topic, makes sure that it means something
-    /// `[MQTT-3.3.2-10]`.
+    /// Notes that `alias` means `topic`, whatever it meant before `[U5-24]`, or, with an empty topic, makes sure that
+    /// it means something `[MQTT-3.3.2-10]`.
     pub(super) fn apply(&mut self, alias: u16, maximum: u16, topic: &str) -> Result<(), AliasFault> {
         if alias == 0 || alias > maximum {
             return Err(AliasFault::OutOfRange);
@@ -70,7 +70,7 @@ pub(super) enum Spelling {
 }
 
 impl AliasesOut {
-    /// A table of at most `maximum` aliases `[MQTT-3.2.2-17]`.
+    /// A table of at most `maximum` aliases `[MQTT-3.2.2-17]` `[MQTT-3.3.2-9]`; none at all with 0 `[MQTT-3.2.2-18]`.
     pub(super) fn new(maximum: u16) -> Self {
         AliasesOut { maximum, clock: 0, entries: Vec::new() }
     }

@@ -1,9 +1,10 @@
 //! Packets from the server: what each one means to the client, and what it is answered.
 //!
-//! Neighbours: `super` holds the state, [`super::outbound`] writes. A message is acknowledged when its owner says so, by
-//! its [`Receipt`]; owners that do so in order keep `[MQTT-4.6.0-2]` and `[MQTT-4.6.0-3]`. Everything else is answered
-//! in the order in which it came `[MQTT-4.6.0-4]`. Whatever breaks a rule ends the
-//! connection by [`Client::violation`], with the number of the statement.
+//! Neighbours: `super` holds the state, [`super::outbound`] writes. A message is acknowledged when its owner says so,
+//! by its [`Receipt`]; owners that do so in order keep `[MQTT-4.6.0-2]` and `[MQTT-4.6.0-3]` (and
+//! `[MQTT-4.6.0-2 of 3.1.1]`, `[MQTT-4.6.0-3 of 3.1.1]`). Everything else is answered in the order in which it came
+//! `[MQTT-4.6.0-4]` `[MQTT-4.6.0-4 of 3.1.1]`. Whatever breaks a rule ends the connection by [`Client::violation`],
+//! with the number of the statement.
 
 use super::alias::AliasFault;
 use super::event::{Cause, Connected, Event, Limits, Outcome, Refusal, RequestId};
@@ -94,6 +95,7 @@ impl Client {
             let what = "a CONNACK with another authentication method than CONNECT";
             return self.violation(ReasonCode::ProtocolError, "MQTT-4.12.0-5", what);
         }
+        // A clean start has no session to find [MQTT-3.2.2-4].
         let clean_start = self.starts_clean();
         if connack.session_present && clean_start {
             let what = "Session Present although the client has no session";
@@ -108,6 +110,7 @@ impl Client {
             let what = "a Maximum Packet Size in which no acknowledgement fits";
             return self.violation(ReasonCode::PacketTooLarge, "", what);
         }
+        // The server's word counts [MQTT-3.1.2-21] [MQTT-3.2.2-21].
         let keep_alive_secs = connack.properties.server_keep_alive().unwrap_or(self.settings.keep_alive_secs);
         let keep_alive = KeepAlive::new(keep_alive_secs, self.settings.ping_timeout_ms, now_ms);
 
@@ -137,7 +140,7 @@ impl Client {
     }
 
     /// The server has no session of ours: ids and half-received messages mean nothing any more
-    /// `[MQTT-3.2.2-5]`. What it has not taken yet is published again as new, first.
+    /// `[MQTT-3.2.2-5]` `[MQTT-3.1.2-6 of 3.1.1]`. What it has not taken yet is published again as new, first.
     fn lose_session(&mut self) {
         self.session.incoming = Incoming::new();
         self.session.untaken.clear();
@@ -150,6 +153,7 @@ impl Client {
         }
     }
 
+    /// AUTH, which only a client with a method gets `[U5-42]`: a challenge, or the good end of a re-authentication.
     fn on_auth(&mut self, auth: &Auth<'_>) {
         let method = self.method();
         if method.is_none() {
@@ -181,8 +185,10 @@ impl Client {
         }
     }
 
-    /// The owner has taken over the message of this receipt: PUBACK or PUBREC `[MQTT-4.3.2-4]` `[MQTT-4.3.3-8]`. Without
-    /// effect if its connection is gone and the server did not send the message again.
+    /// The owner has taken over the message of this receipt: PUBACK or PUBREC `[MQTT-3.3.4-1]`
+    /// `[MQTT-3.3.4-1 of 3.1.1]` with its id `[MQTT-2.2.1-5]` `[MQTT-2.3.1-6 of 3.1.1]`, and not before
+    /// `[MQTT-4.3.2-4]` `[MQTT-4.3.3-8]`. Without effect if its connection is gone and the server did not send the
+    /// message again.
     #[allow(clippy::needless_pass_by_value, reason = "a receipt is good for once")]
     pub fn acknowledge(&mut self, now_ms: u64, receipt: Receipt) {
         let Receipt { packet_id, qos, serial, connection } = receipt;
@@ -207,7 +213,8 @@ impl Client {
         }
     }
 
-    /// Decides whether a message is for the owner. `Err` means it is not: a repeat, or the end of the connection.
+    /// Decides whether a message is for the owner. `Err` means it is not: a repeat, or the end of the connection. An id
+    /// of QoS 1 is not remembered, so that it is new when it comes again `[MQTT-4.3.2-5]` `[MQTT-4.3.2-2 of 3.1.1]`.
     fn on_publish(&mut self, now_ms: u64, publish: &Publish<'_>) -> Result<Option<Receipt>, ()> {
         self.resolve_alias(publish)?;
         let Some(packet_id) = publish.packet_id else { return Ok(None) };
@@ -231,8 +238,8 @@ impl Client {
         Ok(Some(Receipt { packet_id, qos: publish.qos, serial, connection: self.connections }))
     }
 
-    /// A repeat before PUBREL gets its PUBREC and is not delivered again `[MQTT-4.3.3-10]`; but not before the owner took
-    /// over what was delivered.
+    /// A repeat before PUBREL gets its PUBREC and is not delivered again `[MQTT-4.3.3-10]` `[MQTT-4.3.3-2 of 3.1.1]`;
+    /// but not before the owner took over what was delivered.
     fn on_repeat(&mut self, now_ms: u64, packet_id: PacketId) {
         if !self.session.untaken.contains_key(&packet_id) {
             self.write_ack(now_ms, AckKind::PubRec, packet_id, ReasonCode::Success);
@@ -241,7 +248,7 @@ impl Client {
         }
     }
 
-    /// Counts one more open message of the server.
+    /// Counts one more open message of the server, which may have as many as the Receive Maximum `[U5-48]`.
     fn take_place(&mut self) -> Result<(), ()> {
         let Phase::Online(link) = &mut self.phase else { return Err(()) };
         if self.settings.version == Version::V5 && link.receiving >= self.settings.receive_maximum {
@@ -298,6 +305,8 @@ impl Client {
         }
     }
 
+    /// PUBREC: answered by PUBREL under the same id `[MQTT-4.3.3-4]`, unless it is a refusal, which frees the id
+    /// `[MQTT-4.3.3-9]`. PUBREL has code 0x00 or 0x92 `[MQTT-3.6.2-1]`.
     fn on_pubrec(&mut self, now_ms: u64, ack: &Ack<'_>) {
         let packet_id = ack.packet_id;
         if ack.reason.is_error() {
@@ -330,6 +339,8 @@ impl Client {
         self.violation(ReasonCode::ProtocolError, "MQTT-4.3.2-3", what);
     }
 
+    /// PUBREL: answered by PUBCOMP under the same id `[MQTT-4.3.3-11]`, with code 0x00 or 0x92 `[MQTT-3.7.2-1]`,
+    /// however long the message may have expired `[MQTT-4.3.3-13]`. From now on the id is new `[MQTT-4.3.3-12]`.
     fn on_pubrel(&mut self, now_ms: u64, packet_id: PacketId) {
         let known = self.session.incoming.release(packet_id);
         self.session.untaken.remove(&packet_id);
@@ -357,7 +368,7 @@ impl Client {
         }
     }
 
-    /// A place in the window is free.
+    /// A message has come to its end, and its place in the window is free `[U5-46]`.
     fn published(&mut self, now_ms: u64, request: RequestId, reason: ReasonCode) {
         let outcome =
             if reason.is_error() { Outcome::Refused(reason) } else { Outcome::Acknowledged(reason) };
@@ -423,6 +434,7 @@ impl Client {
         self.events.push_back(Event::SubscriptionLost { filter: filter.to_owned(), reason });
     }
 
+    /// DISCONNECT: the client closes, even if the server does not `[U5-41]`.
     fn on_disconnect(&mut self, disconnect: &Disconnect<'_>) {
         if self.settings.version < Version::V5 {
             let what = "DISCONNECT from a server, which 5.0 introduced";
@@ -435,7 +447,8 @@ impl Client {
         self.over(Cause::ByServer(refusal(disconnect.reason, disconnect.properties)));
     }
 
-    /// The server broke a rule: says so, in 5.0 and once accepted, and ends the connection `[MQTT-4.8.0-1]`.
+    /// The server broke a rule: says so, in 5.0 and once accepted, and ends the connection
+    /// `[MQTT-4.8.0-1 of 3.1.1]`.
     pub(super) fn violation(&mut self, reason: ReasonCode, statement: &'static str, what: &'static str) {
         let reason = code_for_disconnect(reason);
         if self.settings.version == Version::V5 && self.is_online() {

@@ -67,7 +67,7 @@ pub(super) struct KeepAlive {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Due {
     Nothing,
-    /// Send a PINGREQ `[MQTT-3.1.2-20]`.
+    /// Send a PINGREQ `[MQTT-3.1.2-20]` `[MQTT-3.1.2-23 of 3.1.1]`.
     Ping,
     /// The server is dead.
     Dead,

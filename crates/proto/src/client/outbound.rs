@@ -1,8 +1,8 @@
 //! Packets to the server: what may leave, in which order, and what stays until it may.
 //!
 //! Neighbours: `super` holds the state, [`super::inbound`] decides what is answered. Nothing is written past
-//! the server's limits `[MQTT-3.2.2-15]` `[MQTT-3.3.4-7]`, and nothing after DISCONNECT `[MQTT-3.14.4-1]`: every
-//! writer below needs a connection that is not over.
+//! the server's limits `[MQTT-3.2.2-15]` `[MQTT-3.3.4-7]`, and nothing after DISCONNECT `[MQTT-3.14.4-1]`
+//! `[MQTT-3.14.4-2 of 3.1.1]`: every writer below needs a connection that is not over.
 
 use super::alias::Spelling;
 use super::event::{Event, Limits, Outcome, RequestId};
@@ -85,6 +85,9 @@ impl Client {
         debug_assert!(written.is_ok(), "packets without caller's data are valid");
     }
 
+    /// Writes an acknowledgement. It never has a Reason String or User Properties, so that none can make it too large:
+    /// PUBACK `[MQTT-3.4.2-2]` `[MQTT-3.4.2-3]`, PUBREC `[MQTT-3.5.2-2]` `[MQTT-3.5.2-3]`, PUBREL `[MQTT-3.6.2-2]`
+    /// `[MQTT-3.6.2-3]`, PUBCOMP `[MQTT-3.7.2-2]` `[MQTT-3.7.2-3]`.
     pub(super) fn write_ack(&mut self, now_ms: u64, kind: AckKind, packet_id: PacketId, reason: ReasonCode) {
         encode::ack(kind, &Ack::new(packet_id, reason), self.settings.version, &mut self.output);
         self.sent(now_ms);
@@ -116,6 +119,8 @@ impl Client {
         }
     }
 
+    /// Writes an AUTH with the method of CONNECT `[MQTT-4.12.1-1]`, code 0x18 or 0x19 `[MQTT-3.15.2-1]`, and no texts
+    /// that could make it too large `[MQTT-3.15.2-2]` `[MQTT-3.15.2-3]`.
     pub(super) fn write_auth(
         &mut self,
         now_ms: u64,
@@ -209,8 +214,9 @@ impl Client {
         Ok(())
     }
 
-    /// Encodes all that may leave now: requests, then what an earlier connection left in flight, then the
-    /// queue. Stops when the output is full; the owner's next [`Client::swap_output`] goes on.
+    /// Encodes all that may leave now: requests, which no window holds back `[MQTT-3.3.4-8]` `[MQTT-4.9.0-3]`, then
+    /// what an earlier connection left in flight, then the queue. Stops when the output is full; the owner's next
+    /// [`Client::swap_output`] goes on.
     pub(super) fn pump(&mut self, now_ms: u64) {
         while self.is_online()
             && self.output.len() < OUTPUT_SOFT_MAX
@@ -242,9 +248,11 @@ impl Client {
         true
     }
 
-    /// Sends the next message that an earlier connection left in flight, under its old id, with its topic in full
-    /// and DUP set `[MQTT-4.4.0-1]` `[MQTT-3.3.1-1]`, or its PUBREL `[MQTT-4.3.3-6]`; in the original order
-    /// `[MQTT-4.6.0-1]`. With a window smaller than before, they go out in portions.
+    /// Sends the next message that an earlier connection left in flight, under its old id, with its topic in full and
+    /// DUP set `[MQTT-4.4.0-1]` `[MQTT-3.3.1-1]`, or its PUBREL `[MQTT-4.3.3-6]`; in the original order
+    /// `[MQTT-4.6.0-1]`. So it is before 5.0: `[MQTT-4.4.0-1 of 3.1.1]`, `[MQTT-3.3.1-1 of 3.1.1]`,
+    /// `[MQTT-2.3.1-3 of 3.1.1]`, `[MQTT-4.6.0-1 of 3.1.1]`. A message that expired is sent like others
+    /// `[MQTT-4.3.3-7]`. With a window smaller than before, they go out in portions `[U5-47]`.
     fn send_again(&mut self, now_ms: u64) -> bool {
         let Phase::Online(link) = &self.phase else { return false };
         let limits = link.limits;
@@ -294,7 +302,8 @@ impl Client {
         true
     }
 
-    /// Opens the hand-shake of a PUBLISH that is in the output already, and gives the packet its id.
+    /// Opens the hand-shake of a PUBLISH that is in the output already, and gives the packet its id: one that nothing
+    /// else uses `[MQTT-4.3.2-1]` `[MQTT-4.3.3-1]` `[MQTT-4.3.2-1 of 3.1.1]` `[MQTT-4.3.3-1 of 3.1.1]`.
     fn open(&mut self, start: usize, id_place: usize, qos: QoS, held: Box<Held>) {
         let requests = &self.session.requests;
         let packet_id = self.session.outgoing.open_except(qos, held, |id| requests.uses(id));
@@ -307,8 +316,9 @@ impl Client {
         }
     }
 
-    /// Writes a PUBLISH for the first time, with an alias where that pays; its packet id, whose place in the output
-    /// is returned, is still to be filled in.
+    /// Writes a PUBLISH for the first time, so with DUP 0, wherever the message came from `[MQTT-4.3.1-1]`
+    /// `[MQTT-4.3.2-2]` `[MQTT-4.3.3-2]` `[MQTT-3.3.1-3]` `[MQTT-4.3.1-1 of 3.1.1]` `[MQTT-3.3.1-3 of 3.1.1]`, and with
+    /// an alias where that pays. Its packet id, whose place in the output is returned, is still to be filled in.
     fn write_publish(
         &mut self,
         now_ms: u64,
@@ -361,7 +371,7 @@ impl Client {
         }
     }
 
-    /// A packet id that neither a message nor another request uses `[MQTT-2.2.1-3]`.
+    /// A packet id that neither a message nor another request uses `[MQTT-2.2.1-3]` `[MQTT-2.3.1-2 of 3.1.1]`.
     pub(super) fn free_packet_id(&mut self) -> Option<PacketId> {
         let session = &mut self.session;
         for _ in 0..u16::MAX {

@@ -1,6 +1,7 @@
 //! SUBSCRIBE and UNSUBSCRIBE on their way to an answer, and the subscriptions that came of them.
 //!
-//! A request without an answer is sent again on the next connection, under the packet id it was given first.
+//! A request without an answer is sent again on the next connection, under the packet id it was given first
+//! `[MQTT-2.3.1-3 of 3.1.1]`.
 //! Subscriptions granted are remembered so that they can be renewed when a server lost the session.
 
 use std::collections::{BTreeMap, VecDeque};

@@ -15,10 +15,11 @@ use crate::{decode, topic};
 pub struct Settings {
     /// Version of every connection.
     pub version: Version,
-    /// Names the session; empty asks the server for one.
+    /// Names the session; empty asks the server for one. UTF-8 by its type, like every text here `[MQTT-3.1.3-4]`
+    /// `[MQTT-3.1.3-4 of 3.1.1]`.
     pub client_id: String,
     /// The first connection throws away whatever session the server holds under this id `[MQTT-3.1.2-4]`. Later
-    /// ones resume, except before 5.0, where a clean session ends with its connection.
+    /// ones resume, except before 5.0, where a clean session ends with its connection `[MQTT-3.1.2-6 of 3.1.1]`.
     ///
     /// `false` claims the server's session as one's own: Session Present 1 is then welcome even though nothing
     /// is in flight here.
@@ -29,7 +30,7 @@ pub struct Settings {
     pub session_expiry_secs: u32,
     /// Published by the server if this client vanishes.
     pub will: Option<Will>,
-    /// User name.
+    /// User name `[MQTT-3.1.3-12]` `[MQTT-3.1.3-11 of 3.1.1]`.
     pub user_name: Option<String>,
     /// Password.
     pub password: Option<Vec<u8>>,
@@ -93,11 +94,11 @@ impl Default for Settings {
 /// The message a server publishes for a client that vanished.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Will {
-    /// Topic name.
+    /// Topic name `[MQTT-3.1.3-11]` `[MQTT-3.1.3-10 of 3.1.1]`.
     pub topic: String,
     /// Payload.
     pub payload: Vec<u8>,
-    /// QoS of its publication.
+    /// QoS of its publication, 3 being no value of this type `[MQTT-3.1.2-12]` `[MQTT-3.1.2-14 of 3.1.1]`.
     pub qos: QoS,
     /// RETAIN of its publication.
     pub retain: bool,
@@ -120,9 +121,9 @@ pub enum SettingsError {
     /// The named setting needs MQTT 5.0.
     NeedsVersion5(&'static str),
     /// An empty client id before 5.0 needs a clean session, and 3.1 wants 1 to 23 characters
-    /// `[MQTT-3.1.3-7]`.
+    /// `[MQTT-3.1.3-7 of 3.1.1]`.
     ClientId,
-    /// A password without a user name, before 5.0 `[MQTT-3.1.2-22]`.
+    /// A password without a user name, before 5.0 `[MQTT-3.1.2-22 of 3.1.1]`.
     PasswordWithoutUserName,
     /// The topic of the will is not a topic name.
     WillTopic,
@@ -131,9 +132,11 @@ pub enum SettingsError {
     /// The named text or binary is longer than 65,535 bytes, or the text holds control characters: U+0000
     /// `[MQTT-1.5.4-2]`, or others `[U3-10]`.
     Text(&'static str),
-    /// The named number must not be 0.
+    /// The named number must not be 0: Receive Maximum `[U5-08]`, Maximum Packet Size `[U5-09]`, and bounds with which
+    /// nothing could be done.
     Zero(&'static str),
-    /// A property that is set elsewhere, or that this packet cannot carry, at all or with its value.
+    /// A property that is set elsewhere, as Authentication Data is beside its method `[U5-12]`, or that this packet
+    /// cannot carry, at all or with its value `[U5-10]` `[U5-11]`.
     Property(&'static str),
 }
 

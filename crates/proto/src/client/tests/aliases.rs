@@ -17,8 +17,8 @@ fn publish_to(scene: &mut Scene, topics: &[&'static str]) {
     }
 }
 
-/// `[MQTT-3.2.2-17]`, `[MQTT-3.3.2-8]`, `[MQTT-3.3.2-9]`: from 1 up to the server's maximum, and never beyond it, however
-/// many topics there are.
+/// `[MQTT-3.2.2-17]`, `[MQTT-3.3.2-8]`, `[MQTT-3.3.2-9]`: from 1 up to the server's maximum, and never beyond it,
+/// however many topics there are.
 #[test]
 fn topics_are_shortened_within_the_servers_maximum() {
     let mut scene = Scene::online_with(Settings::default(), &[Property::TopicAliasMaximum(2)]);

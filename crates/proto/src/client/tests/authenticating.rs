@@ -109,8 +109,8 @@ fn a_re_authentication_that_fails_ends_the_connection() {
     assert_eq!(scene.violation(), (ReasonCode::ProtocolError, "MQTT-4.12.0-5"));
 }
 
-/// `[MQTT-3.2.2-15]`, `[MQTT-3.15.2-2]`, `[MQTT-3.15.2-3]`: AUTH has no texts that could be left out, and is not sent when it
-/// is too large; a smaller one may follow.
+/// `[MQTT-3.2.2-15]`, `[MQTT-3.15.2-2]`, `[MQTT-3.15.2-3]`: AUTH has no texts that could be left out, and is not sent
+/// when it is too large; a smaller one may follow.
 #[test]
 fn an_auth_too_large_for_the_server_is_refused() {
     let mut scene = authenticated(&[Property::MaximumPacketSize(12)]);

@@ -31,8 +31,8 @@ fn every_connection_names_the_same_session() {
     }
 }
 
-/// `[MQTT-3.1.2-4]`, `[MQTT-3.1.2-6 of 3.1.1]`: nothing that a server may have kept is gone on with, and nothing is sent as
-/// if it had been sent before.
+/// `[MQTT-3.1.2-4]`, `[MQTT-3.1.2-6 of 3.1.1]`: nothing that a server may have kept is gone on with, and nothing is
+/// sent as if it had been sent before.
 #[test]
 fn a_clean_start_begins_with_nothing() {
     for settings in [durable(), v311()] {

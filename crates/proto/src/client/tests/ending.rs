@@ -2,7 +2,8 @@
 
 use super::*;
 
-/// `[MQTT-3.14.4-1]`, `[MQTT-3.14.4-2]`, `[MQTT-3.14.4-1 of 3.1.1]`, `[MQTT-3.14.4-2 of 3.1.1]`: the owner is told to close.
+/// `[MQTT-3.14.4-1]`, `[MQTT-3.14.4-2]`, `[MQTT-3.14.4-1 of 3.1.1]`, `[MQTT-3.14.4-2 of 3.1.1]`: the owner is told to
+/// close.
 #[test]
 fn nothing_follows_disconnect() {
     for mut scene in fleeting() {
@@ -48,8 +49,8 @@ fn disconnect_does_not_lengthen_a_session_that_ends_with_the_connection() {
     assert_eq!(disconnected(durable(), &[]), [0xE0, 0]);
 }
 
-/// `[MQTT-3.14.2-3]`, `[MQTT-3.14.2-4]`: too large for the server, or no text at all, they stay away; what becomes of the
-/// session is said all the same.
+/// `[MQTT-3.14.2-3]`, `[MQTT-3.14.2-4]`: too large for the server, or no text at all, they stay away; what becomes of
+/// the session is said all the same.
 #[test]
 fn texts_of_disconnect_that_cannot_be_sent_are_left_out() {
     let short = [0xE0, 7, 0, 5, 17, 0, 0, 0, 0];

@@ -3,8 +3,8 @@
 use super::*;
 
 /// `[MQTT-4.3.1-1]`, `[MQTT-2.2.1-2]`, `[MQTT-3.3.1-2]`, `[MQTT-3.3.4-1]`, `[MQTT-4.3.1-1 of 3.1.1]`,
-/// `[MQTT-2.3.1-5 of 3.1.1]`, `[MQTT-3.3.1-2 of 3.1.1]`, `[MQTT-3.3.4-1 of 3.1.1]`: QoS 0, DUP 0, no packet id, and no answer
-/// awaited; not again on the next connection either.
+/// `[MQTT-2.3.1-5 of 3.1.1]`, `[MQTT-3.3.1-2 of 3.1.1]`, `[MQTT-3.3.4-1 of 3.1.1]`: QoS 0, DUP 0, no packet id, and no
+/// answer awaited; not again on the next connection either.
 #[test]
 fn qos_0_is_written_once_and_done() {
     for mut scene in lasting() {
@@ -16,8 +16,8 @@ fn qos_0_is_written_once_and_done() {
     }
 }
 
-/// `[MQTT-4.3.2-1]`, `[MQTT-4.3.2-2]`, `[MQTT-4.3.2-3]`, `[MQTT-4.3.2-1 of 3.1.1]`: under a new id, with DUP 0, and open until
-/// PUBACK.
+/// `[MQTT-4.3.2-1]`, `[MQTT-4.3.2-2]`, `[MQTT-4.3.2-3]`, `[MQTT-4.3.2-1 of 3.1.1]`: under a new id, with DUP 0, and
+/// open until PUBACK.
 #[test]
 fn qos_1_is_done_at_puback() {
     for mut scene in lasting() {
@@ -44,8 +44,8 @@ fn the_code_of_a_puback_is_told() {
 }
 
 /// `[MQTT-4.3.3-1]`, `[MQTT-4.3.3-2]`, `[MQTT-4.3.3-3]`, `[MQTT-4.3.3-4]`, `[MQTT-4.3.3-5]`, `[MQTT-4.3.3-6]`,
-/// `[MQTT-2.2.1-5]`, `[MQTT-4.3.3-1 of 3.1.1]`, `[MQTT-2.3.1-6 of 3.1.1]`: PUBLISH is open until PUBREC, and from then on
-/// PUBREL until PUBCOMP, all of them under one id.
+/// `[MQTT-2.2.1-5]`, `[MQTT-4.3.3-1 of 3.1.1]`, `[MQTT-2.3.1-6 of 3.1.1]`: PUBLISH is open until PUBREC, and from then
+/// on PUBREL until PUBCOMP, all of them under one id.
 #[test]
 fn qos_2_takes_four_packets() {
     for mut scene in lasting() {
@@ -102,8 +102,8 @@ fn a_refusal_ends_the_hand_shake() {
     assert_eq!(scene.seen().len(), 1, "only CONNECT");
 }
 
-/// `[A18]`, `[MQTT-2.2.1-3]`, `[MQTT-4.3.2-1]`, `[MQTT-4.3.3-1]`, `[MQTT-4.3.3-9]`, `[MQTT-2.3.1-2 of 3.1.1]`: the ids go
-/// round; 0 is none of them, those in use are passed over, and those of ended hand-shakes come again.
+/// `[A18]`, `[MQTT-2.2.1-3]`, `[MQTT-4.3.2-1]`, `[MQTT-4.3.3-1]`, `[MQTT-4.3.3-9]`, `[MQTT-2.3.1-2 of 3.1.1]`: the ids
+/// go round; 0 is none of them, those in use are passed over, and those of ended hand-shakes come again.
 #[test]
 fn packet_ids_go_round() {
     for mut scene in lasting() {
@@ -195,8 +195,8 @@ fn a_pubrec_for_an_unknown_id_gets_0x92_and_keeps_the_link() {
     assert!(scene.client.is_online());
 }
 
-/// `[U5-46]`, `[U5-47]`, `[A15]`: the window opens by what ends a hand-shake of this connection, a refusal included, and by
-/// nothing else.
+/// `[U5-46]`, `[U5-47]`, `[A15]`: the window opens by what ends a hand-shake of this connection, a refusal included,
+/// and by nothing else.
 #[test]
 fn stray_acknowledgements_do_not_open_the_window() {
     let mut scene = Scene::online_with(durable(), &[Property::ReceiveMaximum(2)]);
@@ -248,7 +248,8 @@ fn a_pubcomp_before_pubrec_is_a_protocol_error() {
     assert_eq!(scene.violation().0, ReasonCode::ProtocolError);
 }
 
-/// `[MQTT-2.2.1-3]`, `[MQTT-2.3.1-2 of 3.1.1]`: PUBLISH, SUBSCRIBE and UNSUBSCRIBE share the ids, and open ones are skipped.
+/// `[MQTT-2.2.1-3]`, `[MQTT-2.3.1-2 of 3.1.1]`: PUBLISH, SUBSCRIBE and UNSUBSCRIBE share the ids, and open ones are
+/// skipped.
 #[test]
 fn packet_ids_of_all_kinds_are_kept_apart() {
     for mut scene in fleeting() {
@@ -333,8 +334,8 @@ fn the_servers_maximum_packet_size_holds_to_the_byte() {
 }
 
 /// `[MQTT-3.2.2-15]`, `[MQTT-3.4.2-2]`, `[MQTT-3.4.2-3]`, `[MQTT-3.5.2-2]`, `[MQTT-3.5.2-3]`, `[MQTT-3.6.2-2]`,
-/// `[MQTT-3.6.2-3]`, `[MQTT-3.7.2-2]`, `[MQTT-3.7.2-3]`: acknowledgements carry no texts, so that they fit any server but
-/// one that could not be answered at all.
+/// `[MQTT-3.6.2-3]`, `[MQTT-3.7.2-2]`, `[MQTT-3.7.2-3]`: acknowledgements carry no texts, so that they fit any server
+/// but one that could not be answered at all.
 #[test]
 fn acknowledgements_fit_the_smallest_server() {
     let mut scene = Scene::online_with(Settings::default(), &[Property::MaximumPacketSize(5)]);

@@ -1,5 +1,5 @@
-//! Calls and settings by which the client would break a rule: each is turned down, by its own error, before a byte of it
-//! is written.
+//! Calls and settings by which the client would break a rule: each is turned down, by its own error, before a byte of
+//! it is written.
 
 use super::*;
 

@@ -43,7 +43,8 @@ fn check_bare_close(scene: &mut Scene, hex: &str, statement: &str) {
     assert!(scene.is_over(), "{hex}");
 }
 
-/// `[MQTT-2.1.3-1]`, `[MQTT-3.6.1-1]`, `[MQTT-3.14.1-1]`, `[MQTT-3.15.1-1]`, `[MQTT-3.3.1-2]`, `[MQTT-3.3.1-4]`, `[U5-01]`.
+/// `[MQTT-2.1.3-1]`, `[MQTT-3.6.1-1]`, `[MQTT-3.14.1-1]`, `[MQTT-3.15.1-1]`, `[MQTT-3.3.1-2]`, `[MQTT-3.3.1-4]`,
+/// `[U5-01]`.
 #[test]
 fn types_and_flags() {
     check(&[
@@ -166,8 +167,8 @@ fn texts_before_5() {
     ]);
 }
 
-/// `[MQTT-1.5.4-3]`, `[MQTT-1.5.3-3 of 3.1.1]`, `[U3-10]`: U+FEFF is a character like others; and characters that nobody
-/// should use are no reason to leave.
+/// `[MQTT-1.5.4-3]`, `[MQTT-1.5.3-3 of 3.1.1]`, `[U3-10]`: U+FEFF is a character like others; and characters that
+/// nobody should use are no reason to leave.
 #[test]
 fn unusual_texts_are_delivered_as_they_are() {
     for mut scene in fleeting() {
@@ -216,8 +217,8 @@ fn reason_codes() {
     ]);
 }
 
-/// `[U5-03]`, `[U5-06]`, `[U5-08]`, `[U5-09]`, `[U5-10]`, `[U5-11]`, `[U5-12]`, `[MQTT-2.2.2-1]`, `[MQTT-1.5.4-1]`: before
-/// the connection is accepted there is nothing to say but to close.
+/// `[U5-03]`, `[U5-06]`, `[U5-08]`, `[U5-09]`, `[U5-10]`, `[U5-11]`, `[U5-12]`, `[MQTT-2.2.2-1]`, `[MQTT-1.5.4-1]`:
+/// before the connection is accepted there is nothing to say but to close.
 #[test]
 fn connacks() {
     check_connack(

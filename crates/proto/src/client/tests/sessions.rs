@@ -4,8 +4,8 @@ use super::*;
 
 /// `[B01]`, `[MQTT-4.4.0-1]`, `[MQTT-4.6.0-1]`, `[MQTT-3.3.1-1]`, `[MQTT-4.3.3-6]`, `[MQTT-3.1.2-23]`,
 /// `[MQTT-4.4.0-1 of 3.1.1]`, `[MQTT-4.6.0-1 of 3.1.1]`, `[MQTT-3.3.1-1 of 3.1.1]`, `[MQTT-2.3.1-3 of 3.1.1]`,
-/// `[MQTT-4.1.0-1 of 3.1.1]`: in flight in the original order with the old ids and DUP, PUBREL instead of PUBLISH where the
-/// server took the message; then the queue, without DUP.
+/// `[MQTT-4.1.0-1 of 3.1.1]`: in flight in the original order with the old ids and DUP, PUBREL instead of PUBLISH where
+/// the server took the message; then the queue, without DUP.
 #[test]
 fn a_resumed_session_goes_on_where_it_stood() {
     for settings in [durable(), durable_v311()] {
@@ -34,8 +34,8 @@ fn a_resumed_session_goes_on_where_it_stood() {
     }
 }
 
-/// `[A04]`, `[MQTT-4.3.3-6]`, `[MQTT-4.3.3-1 of 3.1.1]`: once PUBREC came, the message is never published again, however
-/// often the connection breaks; and the same message, received, is acknowledged again but not delivered.
+/// `[A04]`, `[MQTT-4.3.3-6]`, `[MQTT-4.3.3-1 of 3.1.1]`: once PUBREC came, the message is never published again,
+/// however often the connection breaks; and the same message, received, is acknowledged again but not delivered.
 #[test]
 fn an_owed_pubrel_is_paid_until_it_is_settled() {
     for mut scene in lasting() {
@@ -52,7 +52,8 @@ fn an_owed_pubrel_is_paid_until_it_is_settled() {
     }
 }
 
-/// `[MQTT-4.1.0-1]`, `[MQTT-4.1.0-2 of 3.1.1]`: as long as the connection is open, also with a session that ends with it.
+/// `[MQTT-4.1.0-1]`, `[MQTT-4.1.0-2 of 3.1.1]`: as long as the connection is open, also with a session that ends with
+/// it.
 #[test]
 fn a_session_lives_at_least_as_long_as_its_connection() {
     for mut scene in fleeting() {

@@ -27,8 +27,8 @@ fn with_everything(settings: Settings) -> Settings {
     }
 }
 
-/// `[MQTT-3.1.3-1 of 3.1.1]`, `[MQTT-3.1.3-3 of 3.1.1]`, `[MQTT-3.1.2-9 of 3.1.1]`, `[MQTT-7.0.0-2 of 3.1.1]`, `[I09]`: id,
-/// will, user name, password; no properties, and no bit that the standard does not know.
+/// `[MQTT-3.1.3-1 of 3.1.1]`, `[MQTT-3.1.3-3 of 3.1.1]`, `[MQTT-3.1.2-9 of 3.1.1]`, `[MQTT-7.0.0-2 of 3.1.1]`, `[I09]`:
+/// id, will, user name, password; no properties, and no bit that the standard does not know.
 #[test]
 fn a_full_connect_before_5() {
     let name_level_flags_keep_alive = "0004 4D515454 04 EE 003C";
@@ -37,8 +37,8 @@ fn a_full_connect_before_5() {
     assert_eq!(connect(with_everything(v311())), expected);
 }
 
-/// `[MQTT-3.1.3-1]`, `[MQTT-3.1.3-3]`, `[MQTT-3.1.2-9]`, `[MQTT-2.2.2-1]`: as before, with the properties of the will in
-/// front of it, and their length even if there are none.
+/// `[MQTT-3.1.3-1]`, `[MQTT-3.1.3-3]`, `[MQTT-3.1.2-9]`, `[MQTT-2.2.2-1]`: as before, with the properties of the will
+/// in front of it, and their length even if there are none.
 #[test]
 fn a_full_connect_of_5() {
     let name_level_flags_keep_alive = "0004 4D515454 05 EE 003C";
@@ -71,8 +71,8 @@ fn payload_fields(connect: &[u8], version: Version, has_will: bool) -> Vec<Vec<u
 /// `[MQTT-3.1.2-9]`, `[MQTT-3.1.2-11]`, `[MQTT-3.1.2-12]`, `[MQTT-3.1.2-13]`, `[MQTT-3.1.2-16]`, `[MQTT-3.1.2-17]`,
 /// `[MQTT-3.1.2-18]`, `[MQTT-3.1.2-19]`, `[MQTT-3.1.2-9 of 3.1.1]`, `[MQTT-3.1.2-11 of 3.1.1]`,
 /// `[MQTT-3.1.2-13 of 3.1.1]`, `[MQTT-3.1.2-14 of 3.1.1]`, `[MQTT-3.1.2-15 of 3.1.1]`, `[MQTT-3.1.2-18 of 3.1.1]`,
-/// `[MQTT-3.1.2-19 of 3.1.1]`, `[MQTT-3.1.2-20 of 3.1.1]`, `[MQTT-3.1.2-21 of 3.1.1]`: each flag of CONNECT is set exactly
-/// when its field is there.
+/// `[MQTT-3.1.2-19 of 3.1.1]`, `[MQTT-3.1.2-20 of 3.1.1]`, `[MQTT-3.1.2-21 of 3.1.1]`: each flag of CONNECT is set
+/// exactly when its field is there.
 #[test]
 fn flags_and_fields_of_connect_agree() {
     let wills = [None, Some((0, false)), Some((1, true)), Some((2, false)), Some((2, true))];
@@ -142,8 +142,8 @@ fn conversation(mut scene: Scene) -> Vec<u8> {
 
 /// `[MQTT-2.2.2-1 of 3.1.1]`, `[MQTT-2.3.1-1 of 3.1.1]`, `[MQTT-2.3.1-5 of 3.1.1]`, `[MQTT-2.3.1-6 of 3.1.1]`,
 /// `[MQTT-3.3.2-1 of 3.1.1]`, `[MQTT-3.3.4-1 of 3.1.1]`, `[MQTT-3.6.1-1 of 3.1.1]`, `[MQTT-3.8.1-1 of 3.1.1]`,
-/// `[MQTT-3.10.1-1 of 3.1.1]`, `[MQTT-4.3.1-1 of 3.1.1]`, `[MQTT-7.0.0-2 of 3.1.1]`, `[U3-04]`, `[I09]`: flags, lengths and
-/// ids are those of the standard, and nothing of 5.0 is among them.
+/// `[MQTT-3.10.1-1 of 3.1.1]`, `[MQTT-4.3.1-1 of 3.1.1]`, `[MQTT-7.0.0-2 of 3.1.1]`, `[U3-04]`, `[I09]`: flags, lengths
+/// and ids are those of the standard, and nothing of 5.0 is among them.
 #[test]
 fn a_conversation_before_5() {
     let expected = from_hex(
@@ -163,9 +163,9 @@ fn a_conversation_before_5() {
 
 /// `[MQTT-2.1.3-1]`, `[MQTT-2.2.1-2]`, `[MQTT-2.2.1-3]`, `[MQTT-2.2.1-5]`, `[MQTT-2.2.2-1]`, `[MQTT-3.3.2-1]`,
 /// `[MQTT-3.3.4-1]`, `[MQTT-3.6.1-1]`, `[MQTT-3.8.1-1]`, `[MQTT-3.10.1-1]`, `[MQTT-3.14.1-1]`, `[MQTT-3.15.1-1]`,
-/// `[MQTT-3.15.2-2]`, `[MQTT-3.15.2-3]`, `[MQTT-4.3.1-1]`, `[U5-31]`, `[U5-38]`, `[U5-43]`: flags, lengths and ids are those
-/// of the standard, a length of properties stands even for none, acknowledgements and DISCONNECT are as short as can be, and
-/// AUTH has its method and no texts.
+/// `[MQTT-3.15.2-2]`, `[MQTT-3.15.2-3]`, `[MQTT-4.3.1-1]`, `[U5-31]`, `[U5-38]`, `[U5-43]`: flags, lengths and ids are
+/// those of the standard, a length of properties stands even for none, acknowledgements and DISCONNECT are as short as
+/// can be, and AUTH has its method and no texts.
 #[test]
 fn a_conversation_of_5() {
     let expected = from_hex(
@@ -187,8 +187,8 @@ fn a_conversation_of_5() {
     assert_eq!(conversation(scene), expected);
 }
 
-/// `[MQTT-1.5.5-1]`, `[U5-02]`, `[U3-01]`, `[U3-02]`: remaining and property lengths take as few bytes as can be, which the
-/// decoder of [`Scene::seen`] insists on, also where one byte more becomes necessary.
+/// `[MQTT-1.5.5-1]`, `[U5-02]`, `[U3-01]`, `[U3-02]`: remaining and property lengths take as few bytes as can be, which
+/// the decoder of [`Scene::seen`] insists on, also where one byte more becomes necessary.
 #[test]
 fn lengths_are_written_in_their_shortest_form() {
     for mut scene in fleeting() {
@@ -211,10 +211,10 @@ fn lengths_are_written_in_their_shortest_form() {
 }
 
 /// `[MQTT-1.5.4-1]`, `[MQTT-1.5.4-3]`, `[MQTT-3.1.3-4]`, `[MQTT-3.1.3-11]`, `[MQTT-3.1.3-12]`, `[MQTT-3.3.2-1]`,
-/// `[MQTT-3.8.3-1]`, `[MQTT-3.10.3-1]`, `[MQTT-1.5.3-1 of 3.1.1]`, `[MQTT-1.5.3-3 of 3.1.1]`, `[MQTT-3.1.3-4 of 3.1.1]`,
-/// `[MQTT-3.1.3-10 of 3.1.1]`, `[MQTT-3.1.3-11 of 3.1.1]`, `[MQTT-3.3.2-1 of 3.1.1]`, `[MQTT-3.8.3-1 of 3.1.1]`,
-/// `[MQTT-3.10.3-1 of 3.1.1]`: texts are written in UTF-8 as they were given, U+FEFF in front of them included, one behind
-/// the other without a gap.
+/// `[MQTT-3.8.3-1]`, `[MQTT-3.10.3-1]`, `[MQTT-1.5.3-1 of 3.1.1]`, `[MQTT-1.5.3-3 of 3.1.1]`,
+/// `[MQTT-3.1.3-4 of 3.1.1]`, `[MQTT-3.1.3-10 of 3.1.1]`, `[MQTT-3.1.3-11 of 3.1.1]`, `[MQTT-3.3.2-1 of 3.1.1]`,
+/// `[MQTT-3.8.3-1 of 3.1.1]`, `[MQTT-3.10.3-1 of 3.1.1]`: texts are written in UTF-8 as they were given, U+FEFF in
+/// front of them included, one behind the other without a gap.
 #[test]
 fn texts_are_written_as_they_are() {
     const TEXT: &str = "\u{FEFF}ä€𝄞";
