@@ -31,7 +31,8 @@ pub enum PublishError {
 pub enum SubscribeError {
     /// Too many requests wait for their answers.
     TooManyRequests,
-    /// A request needs at least one filter `[MQTT-3.8.3-2]`, `[MQTT-3.10.3-2]`.
+    /// A request needs at least one filter: SUBSCRIBE `[MQTT-3.8.3-2]` `[MQTT-3.8.3-3 of 3.1.1]`, UNSUBSCRIBE
+    /// `[MQTT-3.10.3-2]` `[MQTT-3.10.3-2 of 3.1.1]`.
     NoFilter,
     /// The filter at this place of the list is not a topic filter, or has a control character `[U3-10]`.
     TopicFilter(usize),

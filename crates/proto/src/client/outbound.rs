@@ -39,6 +39,7 @@ impl Client {
         });
         let connect = Connect {
             version: settings.version,
+            // A level of the standard's, without private bits [MQTT-7.0.0-2 of 3.1.1].
             bridge: false,
             clean_start: self.starts_clean(),
             keep_alive_secs: settings.keep_alive_secs,
