@@ -3,8 +3,8 @@
 use longwire_broker::limits::{FAN_OUT_PER_TURN, Limits};
 use longwire_proto::{QoS, Version};
 
-use crate::client::{Client, FLEETING, Got, Outgoing};
-use crate::world::World;
+use longwire_sim::client::{Client, FLEETING, Got, Outgoing};
+use longwire_sim::world::World;
 
 #[test]
 fn a_wide_fan_out_keeps_the_order_of_each_receiver() {

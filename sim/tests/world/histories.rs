@@ -10,10 +10,10 @@ use longwire_proto::encode::AckKind;
 use longwire_proto::transfer::{Incoming, Outgoing, Stage};
 use longwire_proto::{QoS, ReasonCode, Version};
 
-use crate::client::{self, Client, Delivery, FLEETING, Got, Terms};
 use crate::model::{Publication, Publications, Session, Step};
 use crate::random::Random;
-use crate::world::{WireId, World};
+use longwire_sim::client::{self, Client, Delivery, FLEETING, Got, Terms};
+use longwire_sim::world::{WireId, World};
 
 /// Histories of one run, if nothing else is said.
 const SEEDS: u64 = 300;
@@ -672,6 +672,7 @@ impl Player {
             expiry_secs,
             receive_max: random.pick(&[1, 3, 100]),
             alias_max: random.pick(&[0, 2]),
+            packet_size_max: 0,
         };
         Player {
             client: Client::new(&format!("{number}-{version:?}-{expiry_secs}"), version),

@@ -4,8 +4,8 @@ use longwire_broker::limits::Limits;
 use longwire_proto::encode::AckKind;
 use longwire_proto::{QoS, ReasonCode, Version};
 
-use crate::client::{Client, DURABLE, FLEETING, Got, Outgoing};
-use crate::world::World;
+use longwire_sim::client::{Client, DURABLE, FLEETING, Got, Outgoing};
+use longwire_sim::world::World;
 
 /// A world whose journal is full for the sake of one absent subscriber, with a publisher, and the payloads that were
 /// accepted before.

@@ -4,8 +4,8 @@ use longwire_broker::limits::Limits;
 use longwire_proto::encode::AckKind;
 use longwire_proto::{QoS, Version};
 
-use crate::client::{Client, DURABLE, FLEETING, Got, Outgoing, Terms};
-use crate::world::World;
+use longwire_sim::client::{Client, DURABLE, FLEETING, Got, Outgoing, Terms};
+use longwire_sim::world::World;
 
 /// A journal that sweeps often.
 fn world() -> World {

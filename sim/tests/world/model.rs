@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use longwire_broker::message::Millis;
 use longwire_proto::{QoS, topic};
 
-use crate::client::Delivery;
+use longwire_sim::client::Delivery;
 
 /// A step of the history.
 pub(crate) type Step = usize;

@@ -5,8 +5,8 @@ use longwire_broker::limits::Limits;
 use longwire_proto::encode::AckKind;
 use longwire_proto::{QoS, ReasonCode, Version};
 
-use crate::client::{Client, DURABLE, Delivery, FLEETING, Got, Outgoing, Terms};
-use crate::world::World;
+use longwire_sim::client::{Client, DURABLE, Delivery, FLEETING, Got, Outgoing, Terms};
+use longwire_sim::world::World;
 
 const QOS0: QoS = QoS::AtMostOnce;
 const QOS1: QoS = QoS::AtLeastOnce;
@@ -48,6 +48,8 @@ fn delivery(payload: &str, qos: QoS, packet_id: u16) -> Got {
         dup: false,
         retain: false,
         packet_id,
+        identifiers: Vec::new(),
+        expiry_secs: None,
     })
 }
 

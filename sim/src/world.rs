@@ -28,13 +28,19 @@ const STEPS_MAX: usize = 100_000;
 const JOURNAL_BYTES_SLACK: u64 = 64 << 20;
 
 /// A whole broker.
-pub(crate) struct World {
-    pub(crate) now: Millis,
-    pub(crate) log: MemoryLog,
-    pub(crate) journal: Journal,
-    pub(crate) tables: Tables,
-    pub(crate) workers: Vec<Worker>,
-    pub(crate) events: Vec<Event>,
+pub struct World {
+    /// What the clocks say.
+    pub now: Millis,
+    /// The disk under the log: its completions can be held back.
+    pub log: MemoryLog,
+    /// The journal, whose thread is [`World::serve_journal`].
+    pub journal: Journal,
+    /// What all shards read.
+    pub tables: Tables,
+    /// The shards with their mail.
+    pub workers: Vec<Worker>,
+    /// The first event that says a client broke a rule.
+    accusation: Option<Event>,
     wires: Vec<Wire>,
     to_journal: VecDeque<Mail>,
     answers: Answers,
@@ -42,7 +48,7 @@ pub(crate) struct World {
 }
 
 /// One shard with its mail.
-pub(crate) struct Worker {
+pub struct Worker {
     shard: Shard,
     effects: Effects,
     inbox: VecDeque<Letter>,
@@ -50,7 +56,7 @@ pub(crate) struct Worker {
     /// Wire of each link.
     links: Vec<Option<WireId>>,
     /// Inputs were taken, and their effects not carried out.
-    pub(crate) is_mid_turn: bool,
+    pub is_mid_turn: bool,
 }
 
 enum Letter {
@@ -59,7 +65,7 @@ enum Letter {
 }
 
 /// Number of a wire; never used twice.
-pub(crate) type WireId = usize;
+pub type WireId = usize;
 
 /// One network connection.
 struct Wire {
@@ -71,10 +77,13 @@ struct Wire {
     room: usize,
     ended_by_client: bool,
     ended_by_broker: bool,
+    /// The broker ended it before it had read everything.
+    was_left_unread: bool,
 }
 
 impl World {
-    pub(crate) fn new(shards: u16, limits: &Limits) -> Self {
+    /// A broker of so many shards, and nobody connected.
+    pub fn new(shards: u16, limits: &Limits) -> Self {
         let key = HashKey(3, 5);
         let log = MemoryLog::new(limits.journal_bytes_max as u64 + JOURNAL_BYTES_SLACK);
         let journal = Journal::new(Box::new(log.open()), key, limits);
@@ -92,7 +101,7 @@ impl World {
             journal,
             tables: Tables::new(key),
             workers: workers.collect(),
-            events: Vec::new(),
+            accusation: None,
             wires: Vec::new(),
             to_journal: VecDeque::new(),
             answers: (0..shards).map(|_| Vec::new()).collect(),
@@ -101,12 +110,12 @@ impl World {
     }
 
     /// Home of a client.
-    pub(crate) fn home(&self, client_id: &str) -> usize {
+    pub fn home(&self, client_id: &str) -> usize {
         usize::from(shard_of(&self.key, client_id, self.workers.len()))
     }
 
     /// A client id at home on shard `home`, beginning with `prefix`.
-    pub(crate) fn client_id_at(&self, home: usize, prefix: &str) -> String {
+    pub fn client_id_at(&self, home: usize, prefix: &str) -> String {
         (0..1_000)
             .map(|n| format!("{prefix}-{n}"))
             .find(|id| self.home(id) == home)
@@ -116,7 +125,7 @@ impl World {
     // --- wires
 
     /// A connection to the home of `client_id`.
-    pub(crate) fn connect(&mut self, client_id: &str) -> WireId {
+    pub fn connect(&mut self, client_id: &str) -> WireId {
         let worker = self.home(client_id);
         self.wires.push(Wire {
             worker,
@@ -126,41 +135,55 @@ impl World {
             room: usize::MAX,
             ended_by_client: false,
             ended_by_broker: false,
+            was_left_unread: false,
         });
         self.wires.len() - 1
     }
 
-    pub(crate) fn send(&mut self, wire: WireId, bytes: &[u8]) {
+    /// The client sends bytes.
+    pub fn send(&mut self, wire: WireId, bytes: &[u8]) {
         self.wires[wire].to_broker.extend_from_slice(bytes);
     }
 
     /// The client's end is closed; of what it sent and nobody read, `kept_max` bytes still arrive.
-    pub(crate) fn hang_up(&mut self, wire: WireId, kept_max: usize) {
+    pub fn hang_up(&mut self, wire: WireId, kept_max: usize) {
         let wire = &mut self.wires[wire];
         wire.to_broker.truncate(kept_max);
         wire.ended_by_client = true;
     }
 
     /// From now on the client's side buffers so many bytes.
-    pub(crate) fn set_room(&mut self, wire: WireId, room: usize) {
+    pub fn set_room(&mut self, wire: WireId, room: usize) {
         self.wires[wire].room = room;
     }
 
-    /// What has arrived at the client; `used` says how much of it the client takes.
-    pub(crate) fn arrived(&self, wire: WireId) -> &[u8] {
+    /// What has arrived at the client.
+    pub fn arrived(&self, wire: WireId) -> &[u8] {
         &self.wires[wire].to_client
     }
 
-    pub(crate) fn take_arrived(&mut self, wire: WireId, used: usize) {
+    /// The client takes the first `used` bytes of what has arrived.
+    pub fn take_arrived(&mut self, wire: WireId, used: usize) {
         self.wires[wire].to_client.drain(..used);
     }
 
     /// The broker closed it, and everything it said was read.
-    pub(crate) fn is_over(&self, wire: WireId) -> bool {
+    pub fn is_over(&self, wire: WireId) -> bool {
         self.wires[wire].ended_by_broker && self.wires[wire].to_client.is_empty()
     }
 
-    pub(crate) fn wires_of(&self, worker: usize) -> Vec<WireId> {
+    /// The broker has closed it.
+    pub fn is_ended(&self, wire: WireId) -> bool {
+        self.wires[wire].ended_by_broker
+    }
+
+    /// The broker has closed it before it had read everything the client sent.
+    pub fn was_left_unread(&self, wire: WireId) -> bool {
+        self.wires[wire].was_left_unread
+    }
+
+    /// The wires of a worker that have something for it.
+    pub fn wires_of(&self, worker: usize) -> Vec<WireId> {
         let is_readable = |wire: &Wire| {
             wire.worker == worker
                 && !wire.ended_by_broker
@@ -172,7 +195,7 @@ impl World {
     // --- steps
 
     /// The first half of a turn: mail, bytes and timers become inputs. True if there was anything to do.
-    pub(crate) fn begin_turn(&mut self, number: usize, letters_max: usize, readable: &[WireId]) -> bool {
+    pub fn begin_turn(&mut self, number: usize, letters_max: usize, readable: &[WireId]) -> bool {
         let mut is_busy = false;
         self.workers[number].is_mid_turn = true;
         for _ in 0..letters_max {
@@ -210,7 +233,7 @@ impl World {
     }
 
     /// The second half: mail is posted, then bytes are written.
-    pub(crate) fn end_turn(&mut self, number: usize) -> bool {
+    pub fn end_turn(&mut self, number: usize) -> bool {
         self.input(number, Input::TurnEnds);
         if self.workers[number].shard.has_deferred() {
             self.input(number, Input::PublishDeferred);
@@ -223,7 +246,10 @@ impl World {
         }
         effects.reading.clear();
         effects.keep_alives.clear();
-        self.events.append(&mut effects.events);
+        let is_accusation =
+            |event: &Event| matches!(event, Event::Disconnected { why: Why::BrokeRule(..), .. });
+        let accusation = effects.events.drain(..).find(is_accusation);
+        self.accusation = self.accusation.take().or(accusation);
         let closes = std::mem::take(&mut effects.closes);
         for link in 0..self.workers[number].links.len() as LinkId {
             is_busy |= self.flush(number, link);
@@ -258,7 +284,7 @@ impl World {
     }
 
     /// The journal takes some of its mail, keeps it, and answers what has become durable.
-    pub(crate) fn serve_journal(&mut self, letters_max: usize) -> bool {
+    pub fn serve_journal(&mut self, letters_max: usize) -> bool {
         let count = self.to_journal.len().min(letters_max);
         if count == 0 && self.journal.is_idle() {
             return false;
@@ -298,12 +324,12 @@ impl World {
     }
 
     /// Turns of all shards until none has anything to do; the journal sleeps.
-    pub(crate) fn run_shards(&mut self) {
+    pub fn run_shards(&mut self) {
         self.run(World::turn_all);
     }
 
     /// Everybody works until nobody has anything to do.
-    pub(crate) fn run_all(&mut self) {
+    pub fn run_all(&mut self) {
         self.run(|world| {
             let is_busy = world.turn_all();
             world.serve_journal(usize::MAX) || is_busy
@@ -322,7 +348,7 @@ impl World {
     // --- what an observer sees
 
     /// Counts of all shards.
-    pub(crate) fn count(&mut self) -> Counters {
+    pub fn count(&mut self) -> Counters {
         let mut sum = Counters::default();
         for worker in &mut self.workers {
             sum += worker.shard.count();
@@ -331,8 +357,8 @@ impl World {
     }
 
     /// The rule a client is said to have broken, if any.
-    pub(crate) fn broken_rule(&self) -> Option<&Event> {
-        self.events.iter().find(|event| matches!(event, Event::Disconnected { why: Why::BrokeRule(..), .. }))
+    pub fn broken_rule(&self) -> Option<&Event> {
+        self.accusation.as_ref()
     }
 
     // --- one worker's doings
@@ -380,7 +406,7 @@ impl World {
         let mut used = 0;
         loop {
             if let Some(link) = self.wires[wire_id].link {
-                let Some(version) = self.workers[number].shard.version(link) else { return bytes.len() };
+                let Some(version) = self.workers[number].shard.version(link) else { return used };
                 rules.version = version;
                 if self.is_paused(wire_id, link) {
                     return used;
@@ -438,6 +464,7 @@ impl World {
             wire.to_client.extend_from_slice(worker.shard.pending(link));
         }
         wire.ended_by_broker = true;
+        wire.was_left_unread |= !wire.to_broker.is_empty();
         wire.to_broker.clear();
         worker.shard.forget(link);
     }
