@@ -135,6 +135,16 @@ impl Group {
         Some(lent)
     }
 
+    /// Members.
+    pub(crate) fn len(&self) -> usize {
+        self.members.len()
+    }
+
+    /// Bytes of the messages that wait.
+    pub(crate) fn queue_bytes(&self) -> usize {
+        self.queue_bytes
+    }
+
     fn settled_through(&self) -> Position {
         self.log.open.first().map_or(self.log.read_through, |position| position - 1)
     }

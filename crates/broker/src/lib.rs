@@ -5,6 +5,7 @@
 //! rule can be tested without them; the locks of [`tables`] are all that shards share.
 
 pub mod address;
+mod audit;
 mod authenticate;
 pub mod effect;
 pub mod event;

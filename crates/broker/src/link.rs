@@ -205,7 +205,7 @@ impl Link {
     }
 
     /// Bytes that wait for its socket, those it is owed included.
-    fn waiting_bytes(&self) -> usize {
+    pub(crate) fn waiting_bytes(&self) -> usize {
         self.outbox.len() + self.extra().map_or(0, |extra| extra.owed_bytes)
     }
 
@@ -272,6 +272,16 @@ impl Links {
 
     pub(crate) fn len(&self) -> usize {
         self.count
+    }
+
+    /// Numbers in use, those of closed links included that are not forgotten.
+    pub(crate) fn slots_in_use(&self) -> usize {
+        self.slots.iter().flatten().count()
+    }
+
+    /// Bytes that wait for all sockets, those of what they are owed included.
+    pub(crate) fn waiting_bytes(&self) -> usize {
+        self.slots.iter().flatten().map(Link::waiting_bytes).sum()
     }
 
     pub(crate) fn ids(&self) -> impl Iterator<Item = LinkId> + '_ {

@@ -115,6 +115,11 @@ impl Routes {
         Some(removed)
     }
 
+    /// Nodes of the trie of filters with wildcards, its root apart.
+    pub fn trie_nodes(&self) -> usize {
+        self.wildcards.nodes()
+    }
+
     /// Shared groups.
     pub fn groups(&self) -> usize {
         self.groups.len()

@@ -26,6 +26,7 @@ use crate::parcel::Lent;
 use crate::record::Position;
 use crate::will::Will;
 
+pub(crate) use catch_up::REPLAYED_AT_ONCE;
 pub(crate) use subscribe::Replay;
 use subscriptions::Subscriptions;
 

@@ -12,6 +12,7 @@ use longwire_proto::property::{Properties, PropertiesBuf};
 use longwire_proto::{Packet, QoS, ReasonCode, Version};
 
 use crate::address::{GroupRef, HashKey, SessionRef};
+pub use crate::audit::Holdings;
 use crate::effect::{Effects, Ticket};
 use crate::event::Why;
 use crate::group::Group;
@@ -336,6 +337,11 @@ impl Shard {
     /// When [`Input::Due`] is due, or [`NEVER`].
     pub fn next_due(&self) -> Millis {
         self.timers.first().map_or(NEVER, |(due, _)| *due)
+    }
+
+    /// Answers that wait for a ticket.
+    pub(crate) fn answers_waiting(&self) -> usize {
+        self.waiting.len()
     }
 
     /// What the shard has counted, brought up to date.

@@ -5,7 +5,7 @@
 //! anybody who saw the SUBACK finds the subscription (B07).
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -49,12 +49,18 @@ impl RetainedMessages {
 }
 
 /// What the tables hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sizes {
     /// Subscriptions, memberships in shared groups included.
     pub subscriptions: usize,
+    /// Filters that have targets.
+    pub filters: usize,
+    /// Nodes of the trie, its root apart.
+    pub trie_nodes: usize,
     /// Shared groups.
     pub groups: usize,
+    /// Sessions of all shards.
+    pub sessions: usize,
     /// Retained messages.
     pub retained: usize,
     /// Bytes of their content.
@@ -74,12 +80,20 @@ impl Tables {
 
     /// What the tables hold.
     pub fn sizes(&self) -> Sizes {
-        let (subscriptions, groups) = {
+        let (subscriptions, filters, trie_nodes, groups) = {
             let routes = self.routes.read();
-            (routes.subscriptions(), routes.groups())
+            (routes.subscriptions(), routes.len(), routes.trie_nodes(), routes.groups())
         };
         let retained = self.retained.read();
-        Sizes { subscriptions, groups, retained: retained.topics.len(), retained_bytes: retained.bytes }
+        Sizes {
+            subscriptions,
+            filters,
+            trie_nodes,
+            groups,
+            sessions: self.sessions.load(Ordering::Relaxed),
+            retained: retained.topics.len(),
+            retained_bytes: retained.bytes,
+        }
     }
 }
 

@@ -66,6 +66,17 @@ pub struct Journal {
     appended_bytes: u64,
 }
 
+/// Entries of a journal that come and go. After all durable sessions have ended and a sweep, every number is 0.
+#[allow(missing_docs)] // The fields are the nouns of the sentence.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Holdings {
+    pub bytes: u64,
+    pub subscribers: usize,
+    pub filters: usize,
+    pub postings: usize,
+    pub ended_groups: usize,
+}
+
 /// Records on their way into the next block.
 #[derive(Default)]
 struct Gathered {
@@ -162,6 +173,17 @@ impl Journal {
     /// Bytes the log holds.
     pub fn bytes(&self) -> u64 {
         self.lane.bytes()
+    }
+
+    /// What it holds, for whoever looks for leaks from outside.
+    pub fn holdings(&self) -> Holdings {
+        Holdings {
+            bytes: self.lane.bytes(),
+            subscribers: self.subscribers.len(),
+            filters: self.routes.len(),
+            postings: self.postings.len(),
+            ended_groups: self.ended_groups.len(),
+        }
     }
 
     fn append(&mut self) -> Result<(), LaneError> {
@@ -468,8 +490,9 @@ impl Journal {
         }
     }
 
-    /// Lets go of everything below the lowest position that any receiver still needs.
-    fn sweep(&mut self) {
+    /// Lets go of everything below the lowest position that any receiver still needs. Done now and then by
+    /// [`Journal::commit`]; here for whoever cannot wait.
+    pub fn sweep(&mut self) {
         let mut floor = self.applied + 1;
         let Journal { postings, routes, subscribers, .. } = self;
         for subscriber in subscribers.values_mut() {

@@ -56,6 +56,11 @@ impl Trie {
         Trie { key, nodes, children: Numbers::new(), root, filters: 0 }
     }
 
+    /// Nodes, the root apart.
+    pub(super) fn nodes(&self) -> usize {
+        self.nodes.len() - 1
+    }
+
     /// Adds a filter that is not there yet.
     pub(super) fn insert(&mut self, filter: &str, number: u32) {
         self.filters += 1;

@@ -38,7 +38,7 @@ enum Step {
 }
 
 /// Retained messages taken from the table at a time.
-const REPLAYED_AT_ONCE: usize = 64;
+pub(crate) const REPLAYED_AT_ONCE: usize = 64;
 
 impl Shard {
     /// Sends what waits, as far as window and socket allow.
