@@ -1,6 +1,7 @@
 //! A client at the far end of a wire: packets out as bytes, bytes in as packets. It acknowledges nothing by itself.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::num::NonZeroU16;
 
 use longwire_proto::decode::{self, Decoded, Receiver, Rules};
@@ -90,6 +91,30 @@ pub struct Delivery {
     pub identifiers: Vec<u32>,
     /// Seconds it is still good for.
     pub expiry_secs: Option<u32>,
+}
+
+/// As a story tells it.
+impl fmt::Display for Delivery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Delivery { topic, payload, qos, dup, retain, packet_id, identifiers, expiry_secs } = self;
+        let name = payload.split(':').next().unwrap_or_default();
+        let bytes = payload.len();
+        write!(
+            f,
+            "PUBLISH {name} ({bytes} bytes) id {packet_id} to {topic} {qos:?} dup {dup} retain {retain}"
+        )?;
+        write!(f, " identifiers {identifiers:?} expiry {expiry_secs:?}")
+    }
+}
+
+/// As a story tells it.
+impl fmt::Display for Got {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Got::Publish(delivery) => delivery.fmt(f),
+            other => write!(f, "{other:?}"),
+        }
+    }
 }
 
 /// A PUBLISH to be sent.

@@ -1,219 +1,157 @@
 //! What MQTT promises, as plain bookkeeping beside the broker: who subscribed since when, what was published and
 //! acknowledged, what each session saw. Times are steps of the history; "seen" means by the client.
+//!
+//! The model never asks the broker what it did. Where the standard leaves room, or a client cannot know what has
+//! reached the broker, it allows all outcomes; everything else is an error.
 
-use std::collections::HashMap;
+mod session;
+mod subscription;
 
-use longwire_broker::message::Millis;
+use longwire_broker::message::{Millis, NEVER};
 use longwire_proto::{QoS, topic};
 
-use longwire_sim::client::Delivery;
+pub(crate) use session::{Moment, Session};
+pub(crate) use subscription::Subscription;
+
+use crate::world::WireId;
 
 /// A step of the history.
 pub(crate) type Step = usize;
 
-/// One publication.
+/// Topics that are always published with RETAIN, each at a QoS of its own, so that they have one last value.
+pub(crate) const RETAINED: [(&str, QoS); 3] =
+    [("r/0", QoS::AtMostOnce), ("r/1", QoS::AtLeastOnce), ("r/2", QoS::ExactlyOnce)];
+
+/// Topics that are published without RETAIN, some of it for a short time only.
+pub(crate) const PLAIN: [&str; 3] = ["t/a", "t/b", "u/a"];
+
+/// A topic that is always published with RETAIN and for a short time only.
+pub(crate) const EXPIRING: &str = "x/0";
+
+/// Each reaches one shared group and nothing else.
+pub(crate) const SHARED: [(&str, &str); 2] = [("s/1", "$share/g/s/1"), ("s/2/x", "$share/h/s/2/#")];
+
+/// Nothing but wills is published to these.
+pub(crate) const WILL_TOPICS: [&str; 2] = ["w/0", "w/1"];
+
+/// What clients subscribe to.
+pub(crate) const FILTERS: [&str; 13] = [
+    "t/a",
+    "t/b",
+    "t/+",
+    "+/a",
+    "u/#",
+    "r/1",
+    "r/#",
+    "$share/g/s/1",
+    "$share/h/s/2/#",
+    "w/#",
+    "w/0",
+    "x/+",
+    "t/#",
+];
+
+/// Every topic there is.
+pub(crate) fn topics() -> impl Iterator<Item = &'static str> {
+    let retained = RETAINED.into_iter().map(|(topic, _)| topic);
+    let shared = SHARED.into_iter().map(|(topic, _)| topic);
+    retained.chain(PLAIN).chain([EXPIRING]).chain(shared).chain(WILL_TOPICS)
+}
+
+/// True if the filter matches the topic, whether it is shared or not.
+pub(crate) fn matches(filter: &str, name: &str) -> bool {
+    topic::matches(topic::shared(filter).map_or(filter, |shared| shared.filter), name)
+}
+
+/// One publication, or the will of one connection.
 pub(crate) struct Publication {
     pub(crate) publisher: usize,
     pub(crate) topic: &'static str,
     pub(crate) qos: QoS,
     pub(crate) retain: bool,
     pub(crate) payload: String,
+    pub(crate) expiry_secs: Option<u32>,
+    /// First sent; for a will, its CONNECT.
     pub(crate) sent_at: Step,
+    /// Who is subscribed since before, and stays so, has to get it. For a will: the loss of its connection.
+    pub(crate) due_at: Step,
+    /// The clock when it was first sent.
+    pub(crate) sent_on: Millis,
     /// How often its publisher sent it.
     pub(crate) sends: usize,
-    /// PUBACK or PUBREC said yes.
+    /// PUBACK or PUBREC said yes; a will has to be published.
     pub(crate) accepted: bool,
+    /// When the first of them came.
+    pub(crate) accepted_at: Option<Step>,
+    /// From this moment on it has surely expired.
+    pub(crate) expired_on: Millis,
+    pub(crate) will: Option<Will>,
 }
 
-/// One subscription of one session, from SUBSCRIBE to UNSUBACK.
-pub(crate) struct Subscription {
-    pub(crate) filter: &'static str,
-    pub(crate) lowest: QoS,
-    pub(crate) highest: QoS,
-    pub(crate) granted_at: Option<Step>,
-    /// The latest SUBACK.
-    pub(crate) changed_at: Step,
-    pub(crate) unsubscribed_at: Option<Step>,
-    pub(crate) gone_at: Option<Step>,
+/// What has become of a will.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Will {
+    /// Its connection is there, as far as the client knows.
+    Armed(WireId),
+    /// The client took it back by a DISCONNECT on this connection.
+    Withdrawn(WireId),
+    /// It may be published at any time.
+    Loose,
+    /// The client came back in time.
+    Cancelled,
 }
 
-/// One session, from a CONNACK without to the next one without.
-pub(crate) struct Session {
-    pub(crate) player: usize,
-    pub(crate) expiry_secs: u32,
-    pub(crate) is_over: bool,
-    pub(crate) offline_since: Option<Millis>,
-    pub(crate) subscriptions: Vec<Subscription>,
-    /// Copies of each publication, by its number; repeats with DUP apart.
-    pub(crate) seen: HashMap<usize, usize>,
-    newest: HashMap<(usize, &'static str, QoS, QoS), usize>,
-    /// The last payload of each topic.
-    pub(crate) last: HashMap<String, String>,
+impl Publication {
+    /// What `publisher` is about to send.
+    pub(crate) fn new(publisher: usize, topic: &'static str, qos: QoS, step: Step, now: Millis) -> Self {
+        Publication {
+            publisher,
+            topic,
+            qos,
+            retain: false,
+            payload: String::new(),
+            expiry_secs: None,
+            sent_at: step,
+            due_at: step,
+            sent_on: now,
+            sends: 0,
+            accepted: false,
+            accepted_at: None,
+            expired_on: NEVER,
+            will: None,
+        }
+    }
+
+    /// PUBACK or PUBREC said yes.
+    pub(crate) fn accept(&mut self, step: Step, now: Millis) {
+        self.accepted = true;
+        self.accepted_at.get_or_insert(step);
+        if let Some(secs) = self.expiry_secs {
+            self.expired_on = now + u64::from(secs) * 1_000;
+        }
+    }
+
+    /// It may have expired in the broker.
+    fn may_have_expired(&self, now: Millis) -> bool {
+        self.expiry_secs.is_some_and(|secs| self.sent_on + u64::from(secs) * 1_000 <= now)
+    }
+
+    /// It reaches a shared group and nothing else.
+    pub(crate) fn is_shared(&self) -> bool {
+        SHARED.iter().any(|(topic, _)| *topic == self.topic)
+    }
 }
 
 /// Everything published.
 #[derive(Default)]
 pub(crate) struct Publications {
     pub(crate) all: Vec<Publication>,
-    /// The journal may be full: one that was refused is taken when it is sent again, after those behind it.
+    /// The journal may be full: one that was refused is taken when it is sent again, after those behind it, and a will
+    /// may be dropped.
     pub(crate) may_be_refused: bool,
 }
 
-impl Publications {
-    /// The publication a payload belongs to; deletions of retained messages carry none.
-    fn of(&self, payload: &str) -> Option<(usize, &Publication)> {
-        let number: usize = payload.split(':').next()?.parse().ok()?;
-        Some((number, &self.all[number]))
-    }
-}
-
-impl Subscription {
-    pub(crate) fn is_shared(&self) -> bool {
-        topic::shared(self.filter).is_some()
-    }
-
-    pub(crate) fn matches(&self, name: &str) -> bool {
-        let filter = topic::shared(self.filter).map_or(self.filter, |shared| shared.filter);
-        topic::matches(filter, name)
-    }
-
-    /// It was granted before the step, and nobody tried to end it since.
-    pub(crate) fn holds_since(&self, step: Step) -> bool {
-        self.granted_at.is_some_and(|granted| granted < step) && self.unsubscribed_at.is_none()
-    }
-}
-
-impl Session {
-    pub(crate) fn new(player: usize, expiry_secs: u32) -> Self {
-        Session {
-            player,
-            expiry_secs,
-            is_over: false,
-            offline_since: None,
-            subscriptions: Vec::new(),
-            seen: HashMap::new(),
-            newest: HashMap::new(),
-            last: HashMap::new(),
-        }
-    }
-
-    /// The broker must still have it.
-    pub(crate) fn must_exist(&self, now: Millis) -> bool {
-        let lasts =
-            |since: Millis| self.expiry_secs == u32::MAX || now < since + u64::from(self.expiry_secs) * 1_000;
-        !self.is_over && self.expiry_secs > 0 && self.offline_since.is_none_or(lasts)
-    }
-
-    /// The client sends SUBSCRIBE; the subscription's place in the list.
-    pub(crate) fn subscribe(&mut self, filter: &'static str, qos: QoS) -> usize {
-        let is_open = |held: &Subscription| held.filter == filter && held.unsubscribed_at.is_none();
-        if let Some(index) = self.subscriptions.iter().position(is_open) {
-            let held = &mut self.subscriptions[index];
-            held.lowest = held.lowest.min(qos);
-            held.highest = held.highest.max(qos);
-            held.changed_at = Step::MAX;
-            return index;
-        }
-        self.subscriptions.push(Subscription {
-            filter,
-            lowest: qos,
-            highest: qos,
-            granted_at: None,
-            changed_at: Step::MAX,
-            unsubscribed_at: None,
-            gone_at: None,
-        });
-        self.subscriptions.len() - 1
-    }
-
-    /// Takes a delivery down; says what is wrong with it.
-    pub(crate) fn deliver(&mut self, delivery: &Delivery, publications: &Publications) -> Result<(), String> {
-        self.last.insert(delivery.topic.clone(), delivery.payload.clone());
-        let is_covered = |held: &Subscription, sent_at: Step| {
-            held.matches(&delivery.topic)
-                && delivery.qos <= held.highest
-                && held.gone_at.is_none_or(|gone| sent_at <= gone)
-        };
-        let Some((number, publication)) = publications.of(&delivery.payload) else {
-            return if self.subscriptions.iter().any(|held| is_covered(held, 0)) {
-                Ok(())
-            } else {
-                Err(format!("{delivery:?} was not subscribed to"))
-            };
-        };
-        let sent_at = if delivery.retain { 0 } else { publication.sent_at };
-        if !self.subscriptions.iter().any(|held| is_covered(held, sent_at)) {
-            return Err(format!("{delivery:?} was not subscribed to"));
-        }
-        if publication.topic != delivery.topic || publication.payload != delivery.payload {
-            return Err(format!("{delivery:?} is not what was published"));
-        }
-        if delivery.retain {
-            return if publication.retain { Ok(()) } else { Err(format!("{delivery:?} is not retained")) };
-        }
-        self.count(number, publication, delivery, publications.may_be_refused)
-    }
-
-    fn count(
-        &mut self,
-        number: usize,
-        publication: &Publication,
-        delivery: &Delivery,
-        may_be_refused: bool,
-    ) -> Result<(), String> {
-        let is_first = !self.seen.contains_key(&number);
-        // While subscriptions change, a message on its way may come live by one and from the log by another.
-        let ways = 1 + usize::from(self.has_changed_since(publication));
-        let copies_max = if publication.qos == QoS::AtLeastOnce { publication.sends } else { 1 };
-        let copies = self.seen.entry(number).or_default();
-        // A repeat at QoS 2 never comes so far.
-        *copies += usize::from(is_first || !delivery.dup || delivery.qos == QoS::ExactlyOnce);
-        if *copies > copies_max * ways {
-            return Err(format!("{delivery:?} was delivered before"));
-        }
-        if self.subscriptions.iter().any(|held| held.is_shared() && held.matches(&delivery.topic)) {
-            return Ok(());
-        }
-        let key = (publication.publisher, publication.topic, publication.qos, delivery.qos);
-        let newest = self.newest.get(&key).copied().unwrap_or(number);
-        if is_first && number < newest && !self.may_be_late(publication, delivery.qos, may_be_refused) {
-            return Err(format!("{delivery:?} came after number {newest} of the same publisher"));
-        }
-        self.newest.insert(key, number.max(newest));
-        Ok(())
-    }
-
-    /// One that was sent again may come first by its second sending: at QoS 1, or after it was refused. At QoS 0, one
-    /// that is read from the log for a subscription as it was may come behind what another one brings live.
-    fn may_be_late(&self, publication: &Publication, qos: QoS, may_be_refused: bool) -> bool {
-        let was_sent_again = publication.sends > 1;
-        was_sent_again && (may_be_refused || publication.qos == QoS::AtLeastOnce)
-            || qos == QoS::AtMostOnce && self.has_changed_since(publication)
-    }
-
-    /// A subscription to its topic changed or ended since it was published.
-    fn has_changed_since(&self, publication: &Publication) -> bool {
-        let changed_since = |held: &Subscription| {
-            let ended_at = held.unsubscribed_at.map_or(0, |_| held.gone_at.unwrap_or(Step::MAX));
-            held.changed_at.max(ended_at) >= publication.sent_at
-        };
-        self.subscriptions.iter().any(|held| held.matches(publication.topic) && changed_since(held))
-    }
-
-    /// The publication that should have reached it and did not.
-    pub(crate) fn missing<'a>(&self, publications: &'a Publications) -> Option<(usize, &'a Publication)> {
-        publications.all.iter().enumerate().find(|(number, publication)| {
-            let is_promised = |held: &Subscription| {
-                !held.is_shared()
-                    && held.lowest > QoS::AtMostOnce
-                    && held.matches(publication.topic)
-                    && held.holds_since(publication.sent_at)
-            };
-            publication.accepted
-                && publication.qos > QoS::AtMostOnce
-                && !publication.payload.is_empty()
-                && !self.seen.contains_key(number)
-                && self.subscriptions.iter().any(is_promised)
-        })
-    }
+/// The number of the publication that a payload belongs to; deletions of retained messages have none.
+pub(crate) fn number_of(payload: &str) -> Option<usize> {
+    payload.split(':').next()?.parse().ok()
 }

@@ -11,15 +11,18 @@ use longwire_broker::effect::Effects;
 use longwire_broker::event::{Event, Why};
 use longwire_broker::input::{CloseCause, Input, LinkId};
 use longwire_broker::limits::Limits;
-use longwire_broker::message::Millis;
+use longwire_broker::message::{Millis, NEVER};
 use longwire_broker::parcel::{FromJournal, Parcel};
-use longwire_broker::shard::{Counters, Shard};
+use longwire_broker::shard::{Counters, Holdings, Shard};
 use longwire_broker::tables::{Tables, TablesInTurn};
+use longwire_engine::Block;
 use longwire_engine::memory::MemoryLog;
 use longwire_proto::Version;
 use longwire_proto::decode::{self, Decoded, Receiver, Rules};
 use longwire_proto::packet::Packet;
 use longwire_store::journal::{Answers, Journal, Mail};
+
+use crate::tap::Tap;
 
 /// Steps after which a world that is never quiet is said to run in circles.
 const STEPS_MAX: usize = 100_000;
@@ -39,11 +42,13 @@ pub struct World {
     pub tables: Tables,
     /// The shards with their mail.
     pub workers: Vec<Worker>,
+    tap: Tap,
     /// The first event that says a client broke a rule.
     accusation: Option<Event>,
     wires: Vec<Wire>,
     to_journal: VecDeque<Mail>,
     answers: Answers,
+    log_bytes_max: u64,
     key: HashKey,
 }
 
@@ -86,7 +91,8 @@ impl World {
     pub fn new(shards: u16, limits: &Limits) -> Self {
         let key = HashKey(3, 5);
         let log = MemoryLog::new(limits.journal_bytes_max as u64 + JOURNAL_BYTES_SLACK);
-        let journal = Journal::new(Box::new(log.open()), key, limits);
+        let tap = Tap::default();
+        let journal = Journal::new(Box::new(tap.on(log.open())), key, limits);
         let workers = (0..shards).map(|number| Worker {
             shard: Shard::new(number, shards, key, limits.clone()),
             effects: Effects::new(number, shards),
@@ -101,10 +107,12 @@ impl World {
             journal,
             tables: Tables::new(key),
             workers: workers.collect(),
+            tap,
             accusation: None,
             wires: Vec::new(),
             to_journal: VecDeque::new(),
             answers: (0..shards).map(|_| Vec::new()).collect(),
+            log_bytes_max: limits.journal_bytes_max as u64,
             key,
         }
     }
@@ -150,6 +158,8 @@ impl World {
         let wire = &mut self.wires[wire];
         wire.to_broker.truncate(kept_max);
         wire.ended_by_client = true;
+        // Whatever is written to it now vanishes.
+        wire.room = usize::MAX;
     }
 
     /// From now on the client's side buffers so many bytes.
@@ -347,6 +357,28 @@ impl World {
 
     // --- what an observer sees
 
+    /// The next block that has become durable and was not seen yet.
+    pub(crate) fn next_durable(&self) -> Option<Block> {
+        self.tap.next_durable()
+    }
+
+    /// A bound of some shard, or of the log, that is exceeded.
+    pub(crate) fn exceeded_bound(&self) -> Option<&'static str> {
+        let of_shards = self.workers.iter().find_map(|worker| worker.shard.exceeded_bound());
+        let log_max = self.log_bytes_max + JOURNAL_BYTES_SLACK;
+        of_shards.or((self.journal.bytes() > log_max).then_some("journal_bytes_max"))
+    }
+
+    /// What each shard holds.
+    pub(crate) fn holdings(&self) -> Vec<Holdings> {
+        self.workers.iter().map(|worker| worker.shard.holdings()).collect()
+    }
+
+    /// When the next timer of any shard is due.
+    pub(crate) fn next_due(&self) -> Millis {
+        self.workers.iter().map(|worker| worker.shard.next_due()).min().unwrap_or(NEVER)
+    }
+
     /// Counts of all shards.
     pub fn count(&mut self) -> Counters {
         let mut sum = Counters::default();
@@ -408,7 +440,8 @@ impl World {
             if let Some(link) = self.wires[wire_id].link {
                 let Some(version) = self.workers[number].shard.version(link) else { return used };
                 rules.version = version;
-                if self.is_paused(wire_id, link) {
+                // A connection that takes no answers is not asked for more.
+                if self.is_paused(wire_id, link) || !self.workers[number].shard.has_room(link) {
                     return used;
                 }
             }

@@ -1,10 +1,6 @@
-//! [`walks`] are the three stories every change should be checked against, [`histories`] many random ones, which
-//! [`model`] judges.
+//! Histories with a purpose of their own: [`walks`] are the three stories every change should be checked against.
 
 mod fan_out;
-mod histories;
 mod journal_full;
 mod letting_go;
-mod model;
-mod random;
 mod walks;
