@@ -195,8 +195,9 @@ impl<'a> History<'a> {
         let Some(story) = &mut self.story else { return };
         let limits = &setup.limits;
         story.push(format!(
-            "{} shards, outbox {} bytes, queue {} bytes, journal {} bytes, completions {}",
+            "{} shards, favourite {:?}, outbox {} bytes, queue {} bytes, journal {} bytes, completions {}",
             setup.shards,
+            setup.favourite,
             limits.outbox_bytes_max,
             limits.queue_bytes_max,
             limits.journal_bytes_max,

@@ -40,6 +40,8 @@
 //! what, and what arrived. Lines of workers, journal and log say who was allowed to go on; what is not there did not
 //! happen. The last line is the promise that was broken. "Everybody comes back" marks the end of the decisions.
 
+#[cfg(feature = "teeth")]
+pub mod biting;
 mod choices;
 pub mod client;
 pub mod history;

@@ -4,12 +4,18 @@ use std::env;
 use std::process::ExitCode;
 use std::time::Instant;
 
+#[cfg(feature = "teeth")]
+use longwire_broker::teeth::Tooth;
+#[cfg(feature = "teeth")]
+use longwire_sim::biting;
 use longwire_sim::plan::Plan;
 use longwire_sim::{search, shrink, trial};
 
 const USAGE: &str = "\
 usage: longwire-sim [--seeds N] [--from N]   tell the histories of N seeds, from N on
-       longwire-sim --seed N                 tell one, in words";
+       longwire-sim --seed N                 tell one, in words
+       longwire-sim --teeth                  find every fault that was built in
+       longwire-sim --tooth NAME             find one, and tell its shortest history";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
@@ -27,8 +33,15 @@ fn main() -> ExitCode {
 /// What the command line asks for.
 #[derive(Clone, Copy)]
 enum Wish {
-    Many { from: u64, seeds: u64 },
+    Many {
+        from: u64,
+        seeds: u64,
+    },
     One(u64),
+    #[cfg(feature = "teeth")]
+    AllTeeth,
+    #[cfg(feature = "teeth")]
+    OneTooth(Tooth),
 }
 
 impl Wish {
@@ -39,6 +52,7 @@ impl Wish {
             words = match words {
                 [] => return Ok(Wish::Many { from, seeds }),
                 ["--seed", seed] => return Ok(Wish::One(number(seed)?)),
+                ["--teeth" | "--tooth", ..] => return teeth(words),
                 ["--seeds", count, rest @ ..] => {
                     seeds = number(count)?;
                     rest
@@ -61,8 +75,51 @@ impl Wish {
                 println!("{}", trial::story(&plan).join("\n"));
                 trial::run(&plan, false).is_ok()
             }
+            #[cfg(feature = "teeth")]
+            Wish::AllTeeth => find_all_teeth(),
+            #[cfg(feature = "teeth")]
+            Wish::OneTooth(tooth) => tell_tooth(tooth),
         }
     }
+}
+
+#[cfg(not(feature = "teeth"))]
+fn teeth(_: &[&str]) -> Result<Wish, String> {
+    Err("no faults are built in: this needs the feature `teeth`".into())
+}
+
+#[cfg(feature = "teeth")]
+fn teeth(words: &[&str]) -> Result<Wish, String> {
+    let [_, name] = words else { return Ok(Wish::AllTeeth) };
+    let tooth = Tooth::ALL.into_iter().find(|tooth| format!("{tooth:?}") == *name);
+    tooth.map(Wish::OneTooth).ok_or_else(|| format!("{name}: no such tooth"))
+}
+
+/// Each is one test; the last line adds them up as Rust's test runner does.
+#[cfg(feature = "teeth")]
+fn find_all_teeth() -> bool {
+    let mut missed = 0;
+    for tooth in Tooth::ALL {
+        match biting::noticed_at(tooth) {
+            Some(seed) => println!("tooth {tooth:?} ... noticed at seed {seed}"),
+            None => {
+                missed += 1;
+                println!("tooth {tooth:?} ... NOT NOTICED within {} seeds", biting::SEEDS);
+            }
+        }
+    }
+    let (noticed, word) = (Tooth::ALL.len() - missed, if missed == 0 { "ok" } else { "FAILED" });
+    println!("test result: {word}. {noticed} passed; {missed} failed; 0 ignored; 0 measured; 0 filtered out");
+    missed == 0
+}
+
+/// False if the fault is not found.
+#[cfg(feature = "teeth")]
+fn tell_tooth(tooth: Tooth) -> bool {
+    let Some(seed) = biting::noticed_at(tooth) else { return false };
+    let Some((len, failure)) = biting::shortest(tooth, seed) else { return false };
+    println!("{failure}\n{tooth:?} is noticed at seed {seed}; the shortest history has {len} decisions.");
+    true
 }
 
 fn tell_many(from: u64, seeds: u64) -> bool {

@@ -6,6 +6,7 @@ use longwire_proto::Version;
 
 use crate::choices::Choices;
 use crate::client::Terms;
+use crate::model::{WILL_TOPICS, topics};
 
 /// Decisions of a history from a seed; the number itself is drawn.
 const LENGTHS: [usize; 4] = [150, 600, 1_500, 3_000];
@@ -28,6 +29,8 @@ pub(crate) struct Setup {
     /// The log completes nothing until it is told to.
     pub(crate) is_held: bool,
     pub(crate) clients: Vec<(Version, Terms)>,
+    /// Most of what is published and subscribed to is about this topic, so that people meet.
+    pub(crate) favourite: Option<&'static str>,
     /// The journal is so small that publications are refused.
     pub(crate) may_refuse: bool,
 }
@@ -160,8 +163,10 @@ impl Setup {
         let version = may_refuse.then_some(Version::V5);
         let shards = 1 + choices.below(4) as u16;
         let is_held = choices.chance(50);
+        let topics: Vec<_> = topics().filter(|topic| !WILL_TOPICS.contains(topic)).collect();
+        let favourite = choices.chance(60).then(|| choices.pick(&topics));
         let clients = (0..3 + choices.below(5)).map(|_| client(version, choices)).collect();
-        Setup { shards, limits, is_held, clients, may_refuse }
+        Setup { shards, limits, is_held, clients, favourite, may_refuse }
     }
 }
 

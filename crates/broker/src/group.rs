@@ -16,6 +16,7 @@ use crate::record::{Position, Record};
 use crate::routes::Receiver;
 use crate::session::GROUP_CREDITS_MAX;
 use crate::shard::{Shard, Turn};
+use crate::teeth::{Tooth, bites};
 
 /// One shared group.
 #[derive(Debug, Default)]
@@ -348,6 +349,9 @@ impl Shard {
             }
         });
         let Some(group) = self.groups.get_mut(&group_ref) else { return };
+        if bites(Tooth::GroupHandsOutTwice) {
+            group.push(lent.clone(), true);
+        }
         group.push(lent, true);
         self.serve(group_ref, turn);
     }

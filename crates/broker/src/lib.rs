@@ -24,4 +24,5 @@ mod session;
 pub mod shard;
 pub mod slab;
 pub mod tables;
+pub mod teeth;
 mod will;

@@ -19,6 +19,7 @@ use crate::limits::Limits;
 use crate::message::{MessageView, Millis, is_forwarded};
 use crate::outbox::{Outbox, OutboxPool};
 use crate::session::Replay;
+use crate::teeth::{Tooth, bites};
 
 /// Bytes a topic must have before an alias saves anything: the property itself takes three.
 const ALIASED_TOPIC_BYTES_MIN: usize = 4;
@@ -375,7 +376,7 @@ impl Links {
         effects: &mut Effects,
     ) -> Option<Afterwards> {
         let link = self.at_mut(id)?;
-        if ticket.is_none() && !link.owes() {
+        if ticket.is_none() && (!link.owes() || bites(Tooth::AnswersOvertake)) {
             return self.give(id, answer, effects);
         }
         let received = answer.received();

@@ -24,6 +24,7 @@ use crate::input::LinkId;
 use crate::message::{Message, Millis};
 use crate::parcel::Lent;
 use crate::record::Position;
+use crate::teeth::{Tooth, bites};
 use crate::will::Will;
 
 pub(crate) use catch_up::REPLAYED_AT_ONCE;
@@ -176,6 +177,7 @@ impl SessionExtra {
                 _ => None,
             })
             .min();
+        let oldest_open = oldest_open.filter(|_| !bites(Tooth::SettledTooEarly));
         oldest_open.map_or(self.log.read_through, |position| position - 1)
     }
 

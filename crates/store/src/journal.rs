@@ -18,6 +18,7 @@ use longwire_broker::message::Message;
 use longwire_broker::parcel::{Ask, FromJournal, LogDelivery, Page, PageEntry};
 use longwire_broker::record::{Position, Record};
 use longwire_broker::routes::{FilterId, Receiver, Routes, Target, TargetOptions};
+use longwire_broker::teeth::{Tooth, bites};
 use longwire_engine::{Lane, LaneError};
 use longwire_proto::{QoS, topic};
 
@@ -139,6 +140,10 @@ impl Journal {
         let mut newest = confirm;
         for (ticket, record) in keeps {
             newest = newest.max(ticket);
+            if bites(Tooth::TicketInTwoBlocks) {
+                // Whatever becomes of this block, the simulator looks at those that are there.
+                let _ = self.append();
+            }
             self.gathered.records.push(record);
         }
         if newest > 0 {
@@ -258,7 +263,8 @@ impl Journal {
         deliveries: &mut [Vec<LogDelivery>],
     ) {
         self.matcher.find(&self.routes, &message.view());
-        for &filter in self.matcher.filters() {
+        let filters_max = if bites(Tooth::PostedOnce) { 1 } else { usize::MAX };
+        for &filter in self.matcher.filters().iter().take(filters_max) {
             if self.routes.has_durable(filter) {
                 self.postings.entry(filter).or_default().push(position);
             }
@@ -302,6 +308,7 @@ impl Journal {
         let subscriber = self.subscribers.entry(receiver).or_default();
         subscriber.ahead = None;
         if is_new {
+            let position = if bites(Tooth::BegunTooEarly) { 0 } else { position };
             subscriber.filters.insert(filter, position);
         } else if options.durable && !was_durable {
             // Until here it was served live.
@@ -396,7 +403,7 @@ impl Journal {
                 page.entries.push(entry);
             }
         }
-        if is_all {
+        if is_all || bites(Tooth::PageWithoutTip) {
             page.through = self.applied;
             page.at_tip = true;
         }

@@ -11,9 +11,12 @@ use super::History;
 use super::player::{Reply, Request};
 use crate::client::{self, LastWill, Terms};
 use crate::model::{
-    EXPIRING, FILTERS, PLAIN, Publication, RETAINED, SHARED, Subscription, WILL_TOPICS, Will,
+    EXPIRING, FILTERS, PLAIN, Publication, RETAINED, SHARED, Subscription, WILL_TOPICS, Will, matches,
 };
 use crate::plan::{Connecting, Deed};
+
+/// Numbers below this one choose the favourite.
+const FAVOURED: u8 = 180;
 
 const LEVELS: [QoS; 3] = [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce];
 
@@ -34,11 +37,13 @@ impl History<'_> {
         }
         match deed {
             Deed::Publish { kind, topic, qos, padding, clears, extras } => {
-                let (topic, qos, retain) = topic_of(kind, topic, qos);
+                let (topic, qos, retain) = topic_of(self.plan.setup.favourite, kind, topic, qos);
                 self.publish(number, topic, qos, retain, padding, clears, extras);
             }
             Deed::Subscribe { filter, qos, options } => self.subscribe(number, filter, qos, options),
-            Deed::Unsubscribe { filter } => self.unsubscribe(number, picked(&FILTERS, filter)),
+            Deed::Unsubscribe { filter } => {
+                self.unsubscribe(number, filter_of(self.plan.setup.favourite, filter));
+            }
             Deed::ToggleLazy => player.is_lazy = !player.is_lazy,
             Deed::ChangeRoom { which } => self.change_room(number, which),
             Deed::Crash { kept } => self.crash(number, picked(&[0, 50, usize::MAX], kept)),
@@ -208,7 +213,7 @@ impl History<'_> {
     }
 
     fn subscribe(&mut self, number: usize, filter: u8, qos: u8, options: u8) {
-        let filter = picked(&FILTERS, filter);
+        let filter = filter_of(self.plan.setup.favourite, filter);
         let player = &mut self.players[number];
         let Some(session) = player.session else { return };
         let is_shared = filter.starts_with('$');
@@ -293,14 +298,23 @@ fn picked<T: Copy>(choices: &[T], number: u8) -> T {
 }
 
 /// What a publication is about: topic, QoS, RETAIN.
-fn topic_of(kind: u8, topic: u8, qos: u8) -> (&'static str, QoS, bool) {
-    match kind % 10 {
-        0..2 => {
-            let (topic, qos) = picked(&RETAINED, topic);
-            (topic, qos, true)
-        }
-        2 => (EXPIRING, picked(&LEVELS, qos), true),
-        3..5 => (picked(&SHARED, topic).0, picked(&LEVELS, qos), false),
-        _ => (picked(&PLAIN, topic), picked(&LEVELS, qos), false),
+fn topic_of(favourite: Option<&'static str>, kind: u8, topic: u8, qos: u8) -> (&'static str, QoS, bool) {
+    let topic = match (favourite, kind % 10) {
+        (Some(favourite), _) if kind < FAVOURED => favourite,
+        (_, 0..2) => picked(&RETAINED, topic).0,
+        (_, 2) => EXPIRING,
+        (_, 3..5) => picked(&SHARED, topic).0,
+        _ => picked(&PLAIN, topic),
+    };
+    match RETAINED.iter().find(|(retained, _)| *retained == topic) {
+        Some(&(topic, qos)) => (topic, qos, true),
+        None => (topic, picked(&LEVELS, qos), topic == EXPIRING),
     }
+}
+
+/// A filter, most often one that matches the favourite.
+fn filter_of(favourite: Option<&'static str>, number: u8) -> &'static str {
+    let Some(favourite) = favourite.filter(|_| number < FAVOURED) else { return picked(&FILTERS, number) };
+    let matching: Vec<_> = FILTERS.into_iter().filter(|filter| matches(filter, favourite)).collect();
+    if matching.is_empty() { picked(&FILTERS, number) } else { picked(&matching, number) }
 }

@@ -12,7 +12,7 @@ use longwire_store::journal;
 
 use super::History;
 use crate::client::{Client, FLEETING, Got, Outgoing};
-use crate::model::{RETAINED, SHARED, topics};
+use crate::model::{RETAINED, SHARED, Session, topics};
 
 /// Rounds in which everything must settle.
 const ROUNDS_MAX: usize = 2_000;
@@ -86,6 +86,9 @@ impl History<'_> {
             assert!(player.client.wire.is_none() || player.answers.is_empty(), "{id} waits for an answer");
         }
         self.check_groups();
+        if !self.publications.may_be_refused {
+            self.check_one_order();
+        }
         self.check_retained();
     }
 
@@ -149,6 +152,28 @@ impl History<'_> {
         }
     }
 
+    /// All see retained publications in one order, those of different publishers too (E09).
+    fn check_one_order(&self) {
+        for (topic, qos) in RETAINED {
+            let orders = || {
+                // At QoS 0 all come live; the others in one way only if their level stays the same.
+                let is_sure = |session: &&Session| qos == QoS::AtMostOnce || session.is_plain(topic);
+                let sessions = self.sessions.iter().filter(is_sure);
+                sessions.filter_map(|session| Some((session.player, session.order.get(topic)?)))
+            };
+            for ((one, seen), (other, seen_there)) in
+                orders().flat_map(|one| orders().map(move |other| (one, other)))
+            {
+                let common: Vec<_> = seen.iter().filter_map(|number| place_of(*number, seen_there)).collect();
+                let (one, other) = (&self.players[one].client.id, &self.players[other].client.id);
+                assert!(
+                    common.is_sorted(),
+                    "{one} and {other} saw {topic} in two orders: {seen:?}, {seen_there:?}"
+                );
+            }
+        }
+    }
+
     /// What a SUBSCRIBE with this Retain Handling brings.
     fn replayed(&mut self, observer: &mut Client, handling: RetainHandling) -> HashMap<String, String> {
         let options =
@@ -207,4 +232,8 @@ impl History<'_> {
         self.world.journal.sweep();
         assert_eq!(self.world.journal.holdings(), journal::Holdings::default(), "left in the journal");
     }
+}
+
+fn place_of(number: usize, seen: &[usize]) -> Option<usize> {
+    seen.iter().position(|found| *found == number)
 }

@@ -28,6 +28,8 @@ pub(crate) struct Session {
     /// Copies of each publication that came as a retained message.
     replayed: HashMap<usize, usize>,
     newest: HashMap<(usize, &'static str, QoS, QoS), usize>,
+    /// Live publications in the order in which they came first, by topic.
+    pub(crate) order: HashMap<&'static str, Vec<usize>>,
     /// The last payload of each topic.
     pub(crate) last: HashMap<String, String>,
 }
@@ -58,6 +60,7 @@ impl Session {
             seen_exactly_once: HashMap::new(),
             replayed: HashMap::new(),
             newest: HashMap::new(),
+            order: HashMap::new(),
             last: HashMap::new(),
         }
     }
@@ -217,6 +220,9 @@ impl Session {
         if *copies > copies_max * ways {
             return Err("it was delivered before".into());
         }
+        if is_first && publication.sends == 1 {
+            self.order.entry(publication.topic).or_default().push(number);
+        }
         if publication.is_shared() || publication.will.is_some() {
             return Ok(());
         }
@@ -277,13 +283,17 @@ impl Session {
         })
     }
 
-    /// Nothing but plain subscriptions that never changed, so that it has seen the last value of the topic.
+    /// It has seen the last value of the topic, published first at that step.
     pub(crate) fn sees_last_value(&self, topic: &str, since: Step) -> bool {
+        let mut matching = self.subscriptions.iter().filter(|held| held.matches(topic));
+        self.is_plain(topic) && self.packet_size_max == 0 && matching.any(|held| held.holds_since(since))
+    }
+
+    /// It has nothing but plain subscriptions to the topic, all of one level.
+    pub(crate) fn is_plain(&self, topic: &str) -> bool {
         let matching = || self.subscriptions.iter().filter(|held| held.matches(topic));
         let Some(level) = matching().next().map(|held| held.lowest) else { return false };
-        matching().any(|held| held.holds_since(since))
-            && matching().all(|held| !held.was_no_local && (held.lowest, held.highest) == (level, level))
-            && self.packet_size_max == 0
+        matching().all(|held| !held.was_no_local && (held.lowest, held.highest) == (level, level))
     }
 
     /// The lowest QoS of its subscriptions to the topic.

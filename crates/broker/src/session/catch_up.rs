@@ -23,6 +23,7 @@ use crate::retained;
 use crate::routes::Receiver;
 use crate::session::Queued;
 use crate::shard::{Shard, Turn};
+use crate::teeth::{Tooth, bites};
 
 /// What one step of catching up came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -326,7 +327,7 @@ impl Shard {
             Receiver::Group(group) => return self.group_page(group, page, turn),
         };
         let Some(session) = self.sessions.at_mut(address.slot, address.generation) else { return };
-        session.extra_mut().log.reading = false;
+        session.extra_mut().log.reading = bites(Tooth::NoWayBack);
         if page.is_resend {
             self.page_to_resend(address, &page.entries, turn);
         } else {
@@ -340,7 +341,7 @@ impl Shard {
             let Some(extra) = self.sessions.by_slot(address.slot).and_then(|session| session.extra()) else {
                 return;
             };
-            if entry.position <= extra.log.read_through {
+            if entry.position <= extra.log.read_through && !bites(Tooth::ReadPositionIgnored) {
                 continue;
             }
             if !self.is_ready(address.slot) {
@@ -354,7 +355,7 @@ impl Shard {
                 retain_as_published: entry.retain_as_published,
                 identifiers: &entry.identifiers,
             };
-            if view.is_expired(turn.now) {
+            if view.is_expired(turn.now) && !bites(Tooth::ExpiredDelivered) {
                 self.skip_kept(address, entry.position);
                 continue;
             }

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use longwire_proto::packet::{ConnAck, Connect};
 use longwire_proto::property::{PropertiesBuf, Property};
-use longwire_proto::transfer::Stage;
+use longwire_proto::transfer::{Incoming, Stage};
 use longwire_proto::{Packet, ReasonCode, Version, encode};
 
 use super::{Held, Session};
@@ -18,6 +18,7 @@ use crate::link::{Answer, Link, LinkState};
 use crate::parcel::GroupMail;
 use crate::record::Record;
 use crate::shard::{Shard, Turn};
+use crate::teeth::{Tooth, bites};
 use crate::will::Will;
 
 /// A CONNECT that may not be accepted, and what to tell its sender's operator.
@@ -95,7 +96,7 @@ impl Shard {
             session_present,
             keep_alive_secs,
         });
-        let is_waiting = turn.effects.keeps_since(kept_before, ticket);
+        let is_waiting = turn.effects.keeps_since(kept_before, ticket) && !bites(Tooth::ConnAckBeforeKept);
         self.owe(link_id, is_waiting.then_some(ticket), Answer::ConnAck(connack), turn);
     }
 
@@ -207,6 +208,7 @@ impl Shard {
     ) {
         let address = self.address(slot);
         let quota = connect.properties.receive_maximum().unwrap_or(u16::MAX).min(self.limits.inflight_max);
+        let quota = if bites(Tooth::WindowUnbounded) { u16::MAX } else { quota };
         let (Some(session), Some(link)) = (self.sessions.by_slot_mut(slot), self.links.at_mut(link_id))
         else {
             return;
@@ -226,6 +228,12 @@ impl Shard {
             extra.outgoing.start(quota);
             extra.log.reading = false;
             extra.resends = extra.outgoing.iter().map(|(packet_id, _)| packet_id).collect::<VecDeque<_>>();
+            if bites(Tooth::ResentBackwards) {
+                extra.resends.make_contiguous().reverse();
+            }
+            if bites(Tooth::InboundForgotten) {
+                extra.incoming = Incoming::new();
+            }
         }
         if session.durable {
             let client_id = session.client_id.clone();

@@ -22,6 +22,7 @@ use crate::parcel::{Batch, GroupMail, Lent, LogDelivery, MemberTerms, Recipient}
 use crate::record::{Position, Record};
 use crate::routes::Receiver;
 use crate::shard::{Shard, Turn, Wide};
+use crate::teeth::{Tooth, bites};
 
 /// A kept message for one session.
 pub(super) struct KeptCopy<'a> {
@@ -176,7 +177,7 @@ impl Shard {
         let message = shared.get_or_insert_with(|| view.to_message());
         let queued = Queued { message: Arc::clone(message), qos, retain, identifiers: identifiers.into() };
         extra.enqueue(queued);
-        let is_over = extra.queue_bytes > self.limits.queue_bytes_max;
+        let is_over = extra.queue_bytes > self.limits.queue_bytes_max && !bites(Tooth::QueueUnbounded);
         if !has_room && is_open {
             self.mark_slow(link_id, turn);
         }
@@ -277,8 +278,9 @@ impl Shard {
         if copy.position <= log.read_through {
             return;
         }
-        if !is_ready || log.behind || log.reading {
-            log.behind = true;
+        let is_behind = (log.behind || log.reading) && !bites(Tooth::BacklogOvertaken);
+        if !is_ready || is_behind {
+            log.behind = !bites(Tooth::BehindForgotten);
             return self.hold_back(address.slot, turn);
         }
         self.send_kept(address, copy, turn);
@@ -468,6 +470,7 @@ impl Shard {
                     turn.effects.keeps.push((ticket, Record::Received { session, packet_id: ack.packet_id }));
                 }
                 self.content_settled(session, held, turn);
+                let ticket = ticket.filter(|_| !bites(Tooth::PubRelBeforeKept));
                 self.owe_pubrel(link_id, ack.packet_id, ReasonCode::Success, ticket, turn);
             }
             Err(AckFault::UnknownId) => {

@@ -18,6 +18,7 @@ use crate::parcel::GroupMail;
 use crate::record::Record;
 use crate::routes::Receiver;
 use crate::shard::{Shard, Turn};
+use crate::teeth::{Tooth, bites};
 
 /// What becomes of the will when a connection ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,6 +133,7 @@ impl Shard {
         self.go_offline(slot, turn);
         let Some(session) = self.sessions.by_slot_mut(slot) else { return };
         if fate == WillFate::Discarded
+            && !bites(Tooth::WillAfterGoodbye)
             && let Some(extra) = session.extra_if()
         {
             extra.will = None;
@@ -248,7 +250,7 @@ impl Shard {
         turn.tables.sessions().fetch_sub(1, Ordering::Relaxed);
         if session.subscriptions.len() > 0 {
             let mut routes = turn.tables.routes_mut();
-            for filter in session.subscriptions.iter() {
+            for filter in session.subscriptions.iter().skip(usize::from(bites(Tooth::SubscriptionLeaked))) {
                 routes.unsubscribe(filter, Receiver::Session(address));
             }
         }
@@ -260,7 +262,7 @@ impl Shard {
         // QoS 1 in flight goes back to its group (G03), QoS 2 to nobody [MQTT-4.8.2-5].
         for (_, stage) in extra.outgoing.iter().collect::<Vec<_>>().into_iter().rev() {
             if let Stage::Publish(Held::Lent { lent, qos, .. }) = stage {
-                mail.push(if *qos == QoS::AtLeastOnce {
+                mail.push(if *qos == QoS::AtLeastOnce || bites(Tooth::GroupDeliversTwice) {
                     GroupMail::Returned { member: address, lent: (**lent).clone(), full: true }
                 } else {
                     GroupMail::Finished { group: lent.group, member: address, position: lent.position }

@@ -17,6 +17,7 @@ use crate::record::Record;
 use crate::routes::Receiver;
 use crate::shard::{Deferred, Shard, Turn};
 use crate::tables::RetainedMessages;
+use crate::teeth::{Tooth, bites};
 
 /// The topic of a PUBLISH.
 enum TopicName<'a> {
@@ -127,6 +128,7 @@ impl Shard {
         }
         let is_waiting = turn.effects.keeps_since(kept_before, ticket)
             || self.deferred.last().is_some_and(|deferred| deferred.ticket == ticket);
+        let is_waiting = is_waiting && !bites(Tooth::AcknowledgedBeforeKept);
         self.owe(link_id, is_waiting.then_some(ticket), Answer::Received(kind, packet_id, reason), turn);
     }
 
@@ -298,9 +300,16 @@ impl Shard {
                 return None;
             }
             self.deferred.push(Deferred { message: view.to_message(), ticket });
+            if bites(Tooth::RetainedAtOnce) {
+                self.matcher.find(turn.tables.routes(), view);
+                self.dispatch(view, turn);
+            }
             return Some(ReasonCode::Success);
         }
         self.matcher.find(turn.tables.routes(), view);
+        if bites(Tooth::LiveInsteadOfLog) {
+            self.matcher.live.append(&mut self.matcher.kept);
+        }
         let is_wanted_later = !self.matcher.kept.is_empty();
         if is_wanted_later {
             if self.journal_full {
@@ -327,6 +336,9 @@ impl Shard {
             } else {
                 // Nothing to keep after all, but an answer may wait: have its ticket confirmed in its order.
                 turn.effects.confirm = turn.effects.confirm.max(ticket);
+            }
+            if bites(Tooth::RetainedAtOnce) {
+                continue;
             }
             self.mailed_to_self += 1;
             self.dispatch(&view, turn);

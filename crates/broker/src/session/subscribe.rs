@@ -15,6 +15,7 @@ use crate::parcel::{GroupMail, MemberTerms};
 use crate::record::Record;
 use crate::routes::{Receiver, Target, TargetOptions};
 use crate::shard::{Shard, Turn};
+use crate::teeth::{Tooth, bites};
 
 /// Retained messages a subscription asked for, and how far they are sent.
 #[derive(Debug)]
@@ -61,7 +62,7 @@ impl Shard {
         }
         let suback =
             SubAck { packet_id: subscribe.packet_id, properties: Properties::EMPTY, raw_codes: &codes };
-        let is_waiting = turn.effects.keeps_since(kept_before, ticket);
+        let is_waiting = turn.effects.keeps_since(kept_before, ticket) && !bites(Tooth::SubAckBeforeKept);
         let answer = |bytes| Answer::SubAck(bytes, replays);
         self.owe_packet(link_id, is_waiting.then_some(ticket), &Packet::SubAck(suback), answer, turn);
     }
@@ -110,6 +111,9 @@ impl Shard {
         let held = routes.find(wish.filter).and_then(|filter| routes.target(filter, receiver));
         options.durable |= held.is_some_and(Target::is_durable);
         let (filter, is_new) = routes.subscribe(wish.filter, Target::new(receiver, options, wish.identifier));
+        if bites(Tooth::NotShown) {
+            routes.unsubscribe(filter, receiver);
+        }
         drop(routes);
         if is_new {
             session.subscriptions.add(filter);
@@ -208,6 +212,9 @@ impl Shard {
         let receiver = Receiver::Session(self.address(slot));
         let mut routes = turn.tables.routes_mut();
         let Some(filter) = routes.find(filter_text) else { return false };
+        if bites(Tooth::RouteLeft) {
+            return routes.target(filter, receiver).is_some();
+        }
         if routes.unsubscribe(filter, receiver).is_none() {
             return false;
         }
