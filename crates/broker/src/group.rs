@@ -86,8 +86,8 @@ pub(crate) fn post_to_group(mail: GroupMail, turn: &mut Turn<'_, '_>) {
 
 /// A session is a member no longer. With the last one ends a group's place in the log.
 pub(crate) fn leave_group(group: GroupRef, member: SessionRef, turn: &mut Turn<'_, '_>) {
-    if turn.tables.routes_mut().leave(group) {
-        turn.effects.keeps.push((0, Record::GroupEnded { group }));
+    if let Some(joins) = turn.tables.routes_mut().leave(group) {
+        turn.effects.keeps.push((0, Record::GroupEnded { group, joins }));
     }
     post_to_group(GroupMail::Leave { group, member }, turn);
 }

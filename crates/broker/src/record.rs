@@ -42,8 +42,9 @@ pub enum Record {
     },
     /// It unsubscribed.
     Unsubscribed { session: SessionRef, filter: Box<str> },
-    /// A shared group with a durable member lost its last member.
-    GroupEnded { group: GroupRef },
+    /// A shared group with a durable member lost its last member. Durable members joined it so many times: each is a
+    /// [`Record::Subscribed`], and some of them may come to the log after this one, from different shards.
+    GroupEnded { group: GroupRef, joins: u32 },
     /// It sent a QoS 2 PUBLISH with this id `[MQTT-4.3.3-8]`.
     InboundReceived { session: SessionRef, packet_id: PacketId },
     /// It released that id `[MQTT-4.3.3-11]`.
@@ -84,9 +85,10 @@ impl Record {
                 put_text(out, client_id);
             }
             Record::SessionEnded { session } => put_session(out, SESSION_ENDED, *session),
-            Record::GroupEnded { group } => {
+            Record::GroupEnded { group, joins } => {
                 out.push(GROUP_ENDED);
                 put_group(out, *group);
+                out.extend_from_slice(&joins.to_be_bytes());
             }
             Record::SessionLeft { session, at } => {
                 put_session(out, SESSION_LEFT, *session);
@@ -192,7 +194,7 @@ impl<'a> Reader<'a> {
             }
             GROUP_ENDED => {
                 let SessionRef { slot, generation, shard } = session;
-                Record::GroupEnded { group: GroupRef { slot, generation, shard } }
+                Record::GroupEnded { group: GroupRef { slot, generation, shard }, joins: self.u32()? }
             }
             SESSION_BEGUN => {
                 let expiry_secs = self.u32()?;
@@ -309,7 +311,7 @@ mod tests {
                 ]
                 .into(),
             },
-            Record::GroupEnded { group: GroupRef { slot: 2, generation: 1, shard: 3 } },
+            Record::GroupEnded { group: GroupRef { slot: 2, generation: 1, shard: 3 }, joins: 2 },
             Record::SessionBegun { session: SESSION, client_id: "c".into(), expiry_secs: 60 },
             Record::SessionEnded { session: SESSION },
             Record::SessionLeft { session: SESSION, at: 5 },

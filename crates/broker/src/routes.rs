@@ -147,39 +147,35 @@ impl Routes {
         let group = self.groups.find(full).unwrap_or_else(|| self.found(full, filter, home));
         self.change_group(group, |group| {
             group.members += 1;
-            group.durable |= durable;
+            group.durable_joins += u32::from(durable);
         });
         self.subscriptions += 1;
         group
     }
 
-    /// Takes one member out of the group. The last one ends the group, and the address is stale; the answer is true
-    /// if that was a durable group, whose messages need not be kept any longer.
-    pub fn leave(&mut self, group: GroupRef) -> bool {
-        if self.groups.at(group).is_none() {
-            return false;
-        }
+    /// Takes one member out of the group. The last one ends the group, and the address is stale; if that was a durable
+    /// group, whose messages need not be kept any longer, the answer is how often durable members joined it.
+    pub fn leave(&mut self, group: GroupRef) -> Option<u32> {
+        self.groups.at(group)?;
         self.change_group(group, |group| group.members -= 1);
         self.subscriptions -= 1;
-        let Some(&Group { filter, durable, .. }) = self.groups.at(group).filter(|group| group.members == 0)
-        else {
-            return false;
-        };
+        let &Group { filter, durable_joins, .. } =
+            self.groups.at(group).filter(|group| group.members == 0)?;
         self.take(filter, Receiver::Group(group));
         self.groups.remove(group);
-        durable
+        (durable_joins > 0).then_some(durable_joins)
     }
 
-    /// A member of the group has become durable. The group stays so until it ends, or a message could be counted as
-    /// kept where the log does not look for it any more.
-    pub fn make_durable(&mut self, group: GroupRef) {
-        self.change_group(group, |group| group.durable = true);
+    /// A durable member joined the group again, or a member has become durable. The group stays so until it ends, or a
+    /// message could be counted as kept where the log does not look for it any more.
+    pub fn join_again(&mut self, group: GroupRef) {
+        self.change_group(group, |group| group.durable_joins += 1);
     }
 
     /// Founds a group without members yet.
     fn found(&mut self, full: &str, filter: &str, home: u16) -> GroupRef {
         let filter = self.filter_or_new(filter);
-        self.groups.insert(Group { text: full.into(), filter, shard: home, members: 0, durable: false })
+        self.groups.insert(Group { text: full.into(), filter, shard: home, members: 0, durable_joins: 0 })
     }
 
     /// Changes a group, and its target with it.
@@ -191,7 +187,7 @@ impl Routes {
             qos: QoS::ExactlyOnce,
             no_local: false,
             retain_as_published: false,
-            durable: group.durable,
+            durable: group.is_durable(),
         };
         let filter = group.filter;
         self.put(filter, Target::new(Receiver::Group(address), options, 0));
@@ -345,9 +341,9 @@ mod tests {
         assert!(!routes.has_durable(filter));
         assert_eq!(routes.join("$share/g/a/+", "a/+", 3, true), group);
         assert!(routes.has_durable(filter));
-        assert!(!routes.leave(group));
+        assert_eq!(routes.leave(group), None);
         assert!(routes.has_durable(filter));
-        assert!(routes.leave(group), "the end of a durable group is told");
+        assert_eq!(routes.leave(group), Some(1), "the end of a durable group is told");
         assert!(!routes.has_durable(filter));
     }
 
@@ -356,10 +352,10 @@ mod tests {
         let mut routes = Routes::new(HashKey(1, 2));
         let group = routes.join("$share/g/a/+", "a/+", 3, false);
         assert_eq!(matching(&routes, "a/b"), ["a/+"]);
-        assert!(!routes.leave(group));
+        assert_eq!(routes.leave(group), None);
         assert!(matching(&routes, "a/b").is_empty());
         assert_eq!(routes.group_text(group), None);
-        assert!(!routes.leave(group));
+        assert_eq!(routes.leave(group), None);
         assert_ne!(routes.join("$share/g/a/+", "a/+", 3, false), group);
     }
 

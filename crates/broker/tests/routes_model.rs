@@ -45,7 +45,7 @@ enum Change {
     Unsubscribe { filter: String, session: u32 },
     Join { name: &'static str, filter: String, session: u32, durable: bool },
     Leave { name: &'static str, filter: String, session: u32 },
-    MakeDurable { name: &'static str, filter: String, session: u32 },
+    JoinAgain { name: &'static str, filter: String, session: u32 },
 }
 
 fn change(filter: impl Strategy<Value = String> + Clone, sessions: u32) -> impl Strategy<Value = Change> {
@@ -60,7 +60,7 @@ fn change(filter: impl Strategy<Value = String> + Clone, sessions: u32) -> impl 
             .prop_map(|((name, filter, session), durable)| Change::Join { name, filter, session, durable }),
         2 => member.clone().prop_map(|(name, filter, session)| Change::Leave { name, filter, session }),
         1 => member
-            .prop_map(|(name, filter, session)| Change::MakeDurable { name, filter, session }),
+            .prop_map(|(name, filter, session)| Change::JoinAgain { name, filter, session }),
     ]
 }
 
@@ -75,8 +75,8 @@ type GroupName = (&'static str, String);
 #[derive(Clone, Default)]
 struct Group {
     members: BTreeSet<u32>,
-    /// A durable member has joined it since it began.
-    durable: bool,
+    /// How often durable members have joined it since it began.
+    durable_joins: u32,
 }
 
 /// The index beside its model.
@@ -120,12 +120,12 @@ impl Pair {
             }
             Change::Join { name, filter, session, durable } => self.join(name, filter, session, durable),
             Change::Leave { name, filter, session } => self.leave(name, filter, session),
-            Change::MakeDurable { name, filter, session } => {
+            Change::JoinAgain { name, filter, session } => {
                 let group = self.groups.get_mut(&(name, filter.clone()));
                 if let Some(group) = group.filter(|group| group.members.contains(&session)) {
-                    group.durable = true;
+                    group.durable_joins += 1;
                     let group = self.routes.find_group(&full(name, &filter)).unwrap();
-                    self.routes.make_durable(group);
+                    self.routes.join_again(group);
                 }
             }
         }
@@ -138,7 +138,7 @@ impl Pair {
         if !group.members.insert(session) {
             return;
         }
-        group.durable |= durable;
+        group.durable_joins += u32::from(durable);
         let group = self.routes.join(&full(name, &filter), &filter, 5, durable);
         assert_eq!(group.shard, 5);
         self.ids.insert(self.routes.group_filter(group).unwrap(), filter.clone());
@@ -154,17 +154,17 @@ impl Pair {
         if !known.members.remove(&session) {
             return;
         }
-        let (is_last, durable) = (known.members.is_empty(), known.durable);
+        let (is_last, joins) = (known.members.is_empty(), known.durable_joins);
         if is_last {
             self.groups.remove(&(name, filter));
         }
-        assert_eq!(self.routes.leave(group.unwrap()), is_last && durable);
+        assert_eq!(self.routes.leave(group.unwrap()), (is_last && joins > 0).then_some(joins));
     }
 
     /// Everything durable that the index should hold.
     fn durable(&self) -> (Vec<(String, u32, Target)>, Vec<GroupName>) {
         let durable_targets = self.targets.iter().filter(|(_, target)| target.is_durable());
-        let durable_groups = self.groups.iter().filter(|(_, group)| group.durable);
+        let durable_groups = self.groups.iter().filter(|(_, group)| group.durable_joins > 0);
         (
             durable_targets.map(|((filter, session), target)| (filter.clone(), *session, *target)).collect(),
             durable_groups.map(|(name, _)| name.clone()).collect(),
@@ -216,7 +216,7 @@ impl Pair {
         let mut targets: Vec<Target> = of_sessions.map(|(_, target)| *target).collect();
         for ((name, _), known) in self.groups.iter().filter(|((_, of_group), _)| of_group == filter) {
             let group = self.routes.find_group(&full(name, filter)).unwrap();
-            let bits = 2 | if known.durable { 1 << 4 } else { 0 };
+            let bits = 2 | if known.durable_joins > 0 { 1 << 4 } else { 0 };
             targets.push(Target::new(Receiver::Group(group), TargetOptions::from_bits(bits).unwrap(), 0));
         }
         targets.sort_unstable_by_key(Target::receiver);

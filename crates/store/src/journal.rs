@@ -7,7 +7,8 @@
 //! order. So the durable receivers of a message are those of its place in the log, whatever happened to the shared
 //! index since it was published.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use longwire_broker::address::{GroupRef, HashKey, SessionRef};
@@ -53,8 +54,9 @@ pub struct Journal {
     appended: VecDeque<Appended>,
     routes: Routes,
     subscribers: HashMap<Receiver, Subscriber>,
-    /// Groups whose end came to the log before their beginning, from different shards.
-    ended_groups: HashSet<GroupRef>,
+    /// Groups that have ended, and how many records of members who joined them before are still to come, from
+    /// different shards.
+    ended_groups: HashMap<GroupRef, u32>,
     postings: HashMap<FilterId, Posting>,
     matcher: Matcher,
     /// Everything up to here was applied.
@@ -99,6 +101,8 @@ struct Subscriber {
     filters: hashbrown::HashMap<FilterId, Position>,
     /// Found when it last read. Looking for one message among many filters costs as much as looking for many.
     ahead: Option<Box<Ahead>>,
+    /// Of a group: how often durable members have joined it.
+    joins: u32,
     /// Nothing up to here is needed again.
     settled: Position,
     /// First and last message of subscriptions that are gone which may still be open, and have to be sent again then.
@@ -122,7 +126,7 @@ impl Journal {
             appended: VecDeque::new(),
             routes: Routes::new(key),
             subscribers: HashMap::new(),
-            ended_groups: HashSet::new(),
+            ended_groups: HashMap::new(),
             postings: HashMap::new(),
             matcher: Matcher::default(),
             applied: 0,
@@ -234,7 +238,7 @@ impl Journal {
             Record::Message { message, groups } => {
                 self.apply_message(position, &message, &groups, deliveries);
             }
-            Record::GroupEnded { group } => self.end_group(group),
+            Record::GroupEnded { group, joins } => self.end_group(group, joins),
             Record::SessionBegun { session, .. } => {
                 self.subscribers.entry(Receiver::Session(session)).or_default();
             }
@@ -323,7 +327,11 @@ impl Journal {
     fn join(&mut self, filter: &str, group: GroupRef, options: TargetOptions, position: Position) {
         let receiver = Receiver::Group(group);
         let Some(shared) = topic::shared(filter) else { return };
-        if !options.durable || self.subscribers.contains_key(&receiver) || self.ended_groups.remove(&group) {
+        if !options.durable || self.is_late(group) {
+            return;
+        }
+        if let Some(subscriber) = self.subscribers.get_mut(&receiver) {
+            subscriber.joins += 1;
             return;
         }
         let options = TargetOptions {
@@ -333,14 +341,25 @@ impl Journal {
             durable: true,
         };
         self.subscribe(receiver, shared.filter, options, 0, position);
+        self.subscribers.entry(receiver).or_default().joins = 1;
     }
 
-    fn end_group(&mut self, group: GroupRef) {
+    /// True if the group has ended before one of its members came to the log, who is counted.
+    fn is_late(&mut self, group: GroupRef) -> bool {
+        let Entry::Occupied(mut to_come) = self.ended_groups.entry(group) else { return false };
+        *to_come.get_mut() -= 1;
+        if *to_come.get() == 0 {
+            to_come.remove();
+        }
+        true
+    }
+
+    fn end_group(&mut self, group: GroupRef, joins: u32) {
         let receiver = Receiver::Group(group);
-        if self.subscribers.contains_key(&receiver) {
-            self.forget(receiver);
-        } else {
-            self.ended_groups.insert(group);
+        let seen = self.subscribers.get(&receiver).map_or(0, |subscriber| subscriber.joins);
+        self.forget(receiver);
+        if joins > seen {
+            self.ended_groups.insert(group, joins - seen);
         }
     }
 

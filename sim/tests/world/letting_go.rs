@@ -3,6 +3,7 @@
 use longwire_broker::limits::Limits;
 use longwire_proto::encode::AckKind;
 use longwire_proto::{QoS, Version};
+use longwire_store::journal::Holdings;
 
 use longwire_sim::client::{Client, DURABLE, FLEETING, Got, Outgoing, Terms};
 use longwire_sim::world::World;
@@ -103,6 +104,35 @@ fn a_delivery_begun_before_unsubscribe_can_be_sent_again_however_much_is_swept()
         [Got::ConnAck { session_present: true, .. }, Got::Publish(delivery)] => assert!(delivery.dup),
         other => panic!("{other:?}"),
     }
+}
+
+#[test]
+fn a_group_that_ended_does_not_begin_again_by_a_record_that_comes_late() {
+    let world = &mut world();
+    let filter = "$share/group/t";
+    let (durable_id, other_id) = (world.client_id_at(0, "durable"), world.client_id_at(1, "other"));
+    let mut durable = connected(world, &durable_id, DURABLE);
+    let mut other = connected(world, &other_id, FLEETING);
+    durable.subscribe(world, 1, filter, QoS::AtLeastOnce);
+    other.subscribe(world, 1, filter, QoS::AtLeastOnce);
+    world.run_all();
+    durable.crash(world, 0);
+    durable.connect(world, Terms { expiry_secs: 0, ..DURABLE });
+    world.run_all();
+    // It joins again and ends, but its records are not posted before the last member has left.
+    durable.subscribe(world, 2, filter, QoS::AtLeastOnce);
+    durable.disconnect(world);
+    let readable = world.wires_of(0);
+    world.begin_turn(0, usize::MAX, &readable);
+    other.disconnect(world);
+    let readable = world.wires_of(1);
+    world.begin_turn(1, usize::MAX, &readable);
+    world.end_turn(1);
+    world.serve_journal(usize::MAX);
+    world.end_turn(0);
+    world.run_all();
+    world.journal.sweep();
+    assert_eq!(world.journal.holdings(), Holdings::default());
 }
 
 #[test]

@@ -21,8 +21,16 @@ pub(super) struct Group {
     pub(super) filter: FilterId,
     pub(super) shard: u16,
     pub(super) members: u32,
-    /// A durable member has joined: from then on its messages are kept, until the group ends.
-    pub(super) durable: bool,
+    /// How often a durable member joined, or joined again: from the first time on its messages are kept, until the
+    /// group ends. Each is a record on its way to the log.
+    pub(super) durable_joins: u32,
+}
+
+impl Group {
+    /// Its messages are kept.
+    pub(super) fn is_durable(&self) -> bool {
+        self.durable_joins > 0
+    }
 }
 
 impl Groups {

@@ -154,7 +154,7 @@ impl Shard {
         });
         let is_new = memberships.insert(group);
         if !is_new && options.durable {
-            turn.tables.routes_mut().make_durable(group);
+            turn.tables.routes_mut().join_again(group);
         }
         keep_subscription(session, address, wish, options, Some(group), turn);
         post_to_group(GroupMail::Join { group, member: address, terms }, turn);
