@@ -11,22 +11,27 @@ const TIME_MAX: Duration = Duration::from_secs(10);
 
 /// The shortest plan found that fails as well as this one, which fails.
 pub fn shrink(plan: &Plan) -> Plan {
-    let mut search = Search { shortest: plan.clone(), runs: 0, begun: Instant::now() };
-    if let Err(failure) = trial::run(plan, false) {
-        search.try_with(&plan.decisions[..failure.steps]);
-    }
+    let steps = trial::run(plan, false).err().map_or(plan.len(), |failure| failure.steps);
+    shortest(plan, steps, |plan| trial::run(plan, false).is_err())
+}
+
+/// The shortest plan found that `fails` as this one does within its first `steps` decisions.
+fn shortest(plan: &Plan, steps: usize, fails: impl Fn(&Plan) -> bool) -> Plan {
+    let mut search = Search { fails, shortest: plan.clone(), runs: 0, begun: Instant::now() };
+    search.try_with(&plan.decisions[..steps]);
     search.without_clients();
     search.without_chunks();
     search.shortest
 }
 
-struct Search {
+struct Search<F> {
+    fails: F,
     shortest: Plan,
     runs: usize,
     begun: Instant,
 }
 
-impl Search {
+impl<F: Fn(&Plan) -> bool> Search<F> {
     /// Leaves out everything that one client does, client by client.
     fn without_clients(&mut self) {
         for client in 0..self.shortest.setup.clients.len() {
@@ -65,7 +70,7 @@ impl Search {
         }
         self.runs += 1;
         let candidate = self.shortest.with(decisions.to_vec());
-        let fails = trial::run(&candidate, false).is_err();
+        let fails = (self.fails)(&candidate);
         if fails {
             self.shortest = candidate;
         }
@@ -74,5 +79,36 @@ impl Search {
 
     fn is_spent(&self) -> bool {
         self.runs >= RUNS_MAX || self.begun.elapsed() >= TIME_MAX
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::Deed;
+
+    /// A plan with 1,000 decisions at least.
+    fn long_plan() -> Plan {
+        (0..100).map(Plan::from_seed).find(|plan| plan.len() > 1_000).expect("one of four is long")
+    }
+
+    #[test]
+    fn what_a_failure_does_not_need_is_left_out() {
+        let crashes = |plan: &Plan| {
+            let is_crash =
+                |decision: &&Decision| matches!(decision, Decision::Act { deed: Deed::Crash { .. }, .. });
+            plan.decisions.iter().filter(is_crash).count()
+        };
+        let plan = long_plan();
+        assert!(crashes(&plan) > 3);
+        let shortest = shortest(&plan, plan.len(), |plan| crashes(plan) >= 3);
+        assert_eq!((shortest.len(), crashes(&shortest)), (3, 3));
+    }
+
+    #[test]
+    fn what_comes_after_a_failure_is_never_needed() {
+        let plan = long_plan();
+        let shortest = shortest(&plan, 10, |plan| plan.len() >= 10);
+        assert_eq!(shortest.decisions, plan.decisions[..10]);
     }
 }

@@ -29,8 +29,10 @@ fn specification() -> Result<(), String> {
 }
 
 fn lints() -> Result<(), String> {
-    for package in ["--workspace", MANIFEST] {
-        run_command(&mut cargo(&["clippy", package, "--all-targets", "--", "-D", "warnings"]))?;
+    let with_teeth = &["--package=longwire-sim", "--features=teeth"];
+    for packages in [&["--workspace"][..], with_teeth, &[MANIFEST]] {
+        let mut clippy = cargo(&["clippy", "--all-targets"]);
+        run_command(clippy.args(packages).args(["--", "-D", "warnings"]))?;
     }
     Ok(())
 }

@@ -7,6 +7,7 @@ mod check;
 mod command;
 mod fuzz;
 mod needs;
+mod sim;
 mod tally;
 mod test;
 
@@ -18,6 +19,7 @@ Usage: cargo xtask TASK
 
   check                   formatting, lints, documentation and the tables of the specification
   test [--allow-missing]  install what the tests need, run every test, end with a summary line
+  sim [OPTION]…           tell random histories of a whole broker; --teeth: find every fault built in
   fuzz TARGET [OPTION]…   look for crashes with libFuzzer until stopped
   bench [OPTION]…         measure, compare with other brokers, and show the figures
 ";
@@ -31,6 +33,7 @@ fn main() -> ExitCode {
     let outcome = match task.as_str() {
         "check" => check::run(rest).map(|()| ExitCode::SUCCESS),
         "test" => test::run(rest),
+        "sim" => sim::run(rest).map(|()| ExitCode::SUCCESS),
         "fuzz" => fuzz::run(rest).map(|()| ExitCode::SUCCESS),
         "bench" => bench::run(rest).map(|()| ExitCode::SUCCESS),
         "help" | "--help" | "-h" => {

@@ -8,6 +8,7 @@ use std::process::{Command, ExitCode, Stdio};
 use crate::command::{announce, cargo, search_path};
 use crate::fuzz;
 use crate::needs::{self, Missing};
+use crate::sim;
 use crate::tally::Tally;
 
 /// Runs the tests. A package that cannot be installed counts as a failure, unless `--allow-missing` is given.
@@ -24,6 +25,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode, String> {
     let mut tally = Tally::default();
     run_cargo_test(&["--workspace"], &missing, &mut tally)?;
     run_cargo_test(&["--release", fuzz::MANIFEST], &missing, &mut tally)?;
+    sim::run_all(&mut tally)?;
     fuzz::drive_all(&mut tally)?;
     if !allow_missing {
         tally.failed += missing.len();
@@ -61,7 +63,7 @@ fn run_cargo_test(packages: &[&str], missing: &[Missing], tally: &mut Tally) -> 
 
 /// Announces and runs a command, shows each line of its output as it comes, and hands it to `see`. Tells whether the
 /// command succeeded.
-fn stream(command: &mut Command, mut see: impl FnMut(&str)) -> Result<bool, String> {
+pub(crate) fn stream(command: &mut Command, mut see: impl FnMut(&str)) -> Result<bool, String> {
     announce(command);
     let program = command.get_program().to_string_lossy().into_owned();
     let fault = |error| format!("{program} cannot be run: {error}");
