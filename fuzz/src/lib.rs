@@ -13,6 +13,7 @@ mod client;
 mod decode;
 mod mutate;
 mod round_trip;
+mod shard;
 mod topic;
 mod vectors;
 
@@ -20,6 +21,7 @@ pub use client::client;
 pub use decode::decode;
 pub use mutate::Mutator;
 pub use round_trip::round_trip;
+pub use shard::shard;
 pub use topic::topic;
 
 /// What a run looked like from outside, as a number. The driver keeps inputs that show it a new one.
@@ -40,5 +42,6 @@ pub const TARGETS: &[Target] = &[
     Target { name: "client", run: client, seeds: client::seeds },
     Target { name: "decode", run: decode, seeds: vectors::packets },
     Target { name: "round_trip", run: round_trip, seeds: vectors::packets },
+    Target { name: "shard", run: shard, seeds: shard::seeds },
     Target { name: "topic", run: topic, seeds: topic::seeds },
 ];
