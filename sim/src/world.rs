@@ -370,7 +370,7 @@ impl World {
     }
 
     /// What each shard holds.
-    pub(crate) fn holdings(&self) -> Vec<Holdings> {
+    pub fn holdings(&self) -> Vec<Holdings> {
         self.workers.iter().map(|worker| worker.shard.holdings()).collect()
     }
 

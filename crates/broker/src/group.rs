@@ -331,8 +331,8 @@ impl Shard {
         if let Some(standing) = member.and_then(|member| member.standing(session)) {
             group.standings.remove(&standing);
         }
-        if group.members.is_empty() {
-            // Nobody is left: what was not delivered goes with the group (U5-53).
+        if group.members.is_empty() && turn.tables.routes().group_text(group_ref).is_none() {
+            // Nobody is left, and nobody on the way: what was not delivered goes with the group (U5-53).
             self.groups.remove(&group_ref);
             return;
         }
