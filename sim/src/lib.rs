@@ -34,11 +34,18 @@
 //!
 //! What needs a disk is not here yet: restarts, torn blocks, and what recovery makes of them.
 //!
+//! # Teeth
+//!
+//! With the feature `teeth`, faults are built into broker and journal, one or more for each rule of ARCHITECTURE.md;
+//! `longwire_broker::teeth` lists them. `cargo xtask sim --teeth` lets one after the other bite and succeeds if each is
+//! noticed within 200 seeds. Two records of one ticket in two blocks are noticed by looking at the blocks, since
+//! nothing is lost without a disk to lose it.
+//!
 //! # How to read a failure
 //!
 //! The story of a shortened history has one line for each decision that did something, with its number in front: who,
 //! what, and what arrived. Lines of workers, journal and log say who was allowed to go on; what is not there did not
-//! happen. The last line is the promise that was broken. "Everybody comes back" marks the end of the decisions.
+//! happen. The last line is the promise that was broken, and where that is checked. "Everybody comes back" marks the end of the decisions.
 
 #[cfg(feature = "teeth")]
 pub mod biting;
