@@ -1,7 +1,7 @@
 //! A plan as it happens: decision by decision, with the checks that can be made at every step.
 //!
-//! What clients do is in [`deeds`], what they hear and how it is judged in [`hearing`]; how everything settles, and
-//! what is checked then, in [`settling`].
+//! What clients do is in `deeds`, what they hear and how it is judged in `hearing`; how everything settles, and
+//! what is checked then, in `settling`.
 
 mod deeds;
 mod hearing;
