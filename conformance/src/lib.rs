@@ -33,7 +33,8 @@ pub struct Settings {
     pub address: SocketAddr,
     /// Versions to play, 3.1.1 and 5.0 by default.
     pub versions: Vec<Version>,
-    /// Plays only scenes whose name or ids contain this text.
+    /// Plays only scenes that one of these words selects: a whole id those that quote it, anything else those with
+    /// the word in their name or in one of their ids.
     pub only: Option<String>,
     /// Accepts reactions that the specification folder calls "also seen", bare closes among them.
     pub lenient: bool,

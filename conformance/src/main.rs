@@ -12,7 +12,7 @@ longwire-conformance --target mqtt://127.0.0.1:1883 [options]
 
   --target URL                   the broker, mqtt://host:port or host:port
   --version 3.1.1|5.0|all        the versions to play (default all)
-  --only TEXT                    only scenes whose name or ids contain TEXT
+  --only WORDS                   only scenes that quote a whole id, or have a word in their name or ids
   --list                         list scenes and what they prove, play nothing
   --json FILE                    write the report as JSON too
   --lenient                      accept the reactions that other brokers are known for

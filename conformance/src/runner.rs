@@ -4,6 +4,7 @@
 //! after the rest. Versions that the target does not speak are not played; a target that goes away meanwhile does not
 //! end the run, and each scene says for itself that it could not be played.
 
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -86,14 +87,22 @@ fn selection(settings: &Settings) -> Vec<(Scene, Version)> {
     let scenes = all();
     let pairs =
         scenes.iter().flat_map(|scene| settings.versions.iter().map(move |&version| (*scene, version)));
-    pairs.filter(|(scene, version)| scene.plays_in(*version) && wanted(settings, scene, *version)).collect()
+    let playable: Vec<_> = pairs.filter(|(scene, version)| scene.plays_in(*version)).collect();
+    let Some(only) = &settings.only else { return playable };
+    let ids: BTreeSet<String> = playable.iter().flat_map(|(scene, version)| scene.proves(*version)).collect();
+    let wanted = |(scene, version): &(Scene, Version)| {
+        only.split_whitespace().any(|word| selects(word, ids.contains(word), scene, *version))
+    };
+    playable.into_iter().filter(wanted).collect()
 }
 
-fn wanted(settings: &Settings, scene: &Scene, version: Version) -> bool {
-    settings.only.as_ref().is_none_or(|text| {
-        scene.name().contains(text.as_str())
-            || scene.proves(version).iter().any(|id| id.contains(text.as_str()))
-    })
+/// Whether a word selects a scene: a whole id those that quote it, anything else by a part of a name or an id.
+fn selects(word: &str, whole_id: bool, scene: &Scene, version: Version) -> bool {
+    let quoted = scene.proves(version);
+    if whole_id {
+        return quoted.iter().any(|id| id == word);
+    }
+    scene.name().contains(word) || quoted.iter().any(|id| id.contains(word))
 }
 
 fn play_all(
@@ -136,4 +145,37 @@ fn play(settings: &Settings, scene: &Scene, version: Version) -> Performance {
     let transcript = stage.transcript.lines();
     stage.sweep();
     Performance { name: scene.name(), version, proves: scene.proves(version), outcome, elapsed, transcript }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use super::*;
+
+    #[test]
+    fn whole_id_selects_no_longer_one() {
+        let selected = selected_by("MQTT-3.3.1-1");
+        assert!(!selected.is_empty());
+        for (_, _, proves) in selected {
+            assert!(proves.iter().any(|id| id == "MQTT-3.3.1-1"), "{proves:?}");
+        }
+    }
+
+    #[test]
+    fn several_words_select_what_each_of_them_selects() {
+        let both = selected_by("A01 qos::").len();
+        assert!(both >= selected_by("A01").len().max(selected_by("qos::").len()));
+        assert_eq!(selected_by("A01 A01").len(), selected_by("A01").len());
+    }
+
+    #[test]
+    fn part_of_an_id_selects_all_that_contain_it() {
+        assert!(selected_by("MQTT-3.3.1").len() > selected_by("MQTT-3.3.1-1").len());
+    }
+
+    fn selected_by(only: &str) -> Vec<(String, Version, Vec<String>)> {
+        let nowhere = SocketAddr::from(([127, 0, 0, 1], 1883));
+        catalogue(&Settings { only: Some(only.to_owned()), ..Settings::new(nowhere) })
+    }
 }
