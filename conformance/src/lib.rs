@@ -7,10 +7,12 @@
 
 mod craft;
 mod failure;
+mod fault;
 mod greeting;
 mod message;
 pub mod own;
 mod peer;
+mod proxy;
 mod report;
 mod runner;
 mod scenes;
@@ -21,7 +23,9 @@ mod transcript;
 
 use std::net::SocketAddr;
 
+pub use fault::{Fault, faults};
 pub use longwire_proto::Version;
+pub use proxy::Proxy;
 pub use report::{Outcome, Performance, Report, version_name};
 pub use runner::{catalogue, run};
 pub use target::Target;
