@@ -11,19 +11,22 @@ use std::time::Instant;
 
 use longwire_conformance::{Fault, Proxy, Settings, Target, Version, faults, run};
 
-/// Faults that play at the same time; their scenes mostly wait.
-const FAULTS_AT_ONCE: usize = 8;
+const VERSIONS: [Version; 2] = [Version::V311, Version::V5];
+/// Faults that play at the same time; their scenes mostly wait for what does not come.
+const PLAYS_AT_ONCE: usize = 20;
 
 #[test]
 fn every_scene_that_a_fault_can_fail_passes_through_the_proxy() {
     let broker = broker();
     let proxy = Proxy::start(broker.address(), None).expect("there is a free port");
-    let mut failures = Vec::new();
-    for version in [Version::V311, Version::V5] {
+    let failures = Mutex::new(Vec::new());
+    side_by_side(&VERSIONS, |&version| {
         let ids: BTreeSet<String> = faults().iter().flat_map(|fault| fault.breaks(version)).collect();
         let report = run(&settings(&proxy, version, ids), &|_| {}).expect("the broker can be reached");
-        failures.extend(report.failures().map(ToString::to_string));
-    }
+        let failed = report.failures().map(ToString::to_string);
+        failures.lock().expect("no thread panics while it holds this").extend(failed);
+    });
+    let failures = failures.into_inner().expect("no thread panics while it holds this");
     let log = broker.last_lines();
     assert!(failures.is_empty(), "{}\nlast lines of the broker:\n{log}", failures.join("\n"));
 }
@@ -31,19 +34,12 @@ fn every_scene_that_a_fault_can_fail_passes_through_the_proxy() {
 #[test]
 fn every_fault_is_seen() {
     let broker = broker();
-    let next = AtomicUsize::new(0);
     let unseen = Mutex::new(Vec::new());
-    std::thread::scope(|scope| {
-        for _ in 0..FAULTS_AT_ONCE {
-            scope.spawn(|| {
-                while let Some(fault) = faults().get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let start = Instant::now();
-                    let missed = missed(fault, &broker);
-                    println!("{:5} ms {}: {}", start.elapsed().as_millis(), fault.name, fault.says);
-                    unseen.lock().expect("no thread panics while it holds this").extend(missed);
-                }
-            });
-        }
+    let plays: Vec<(&Fault, Version)> =
+        faults().iter().flat_map(|fault| VERSIONS.map(|version| (fault, version))).collect();
+    side_by_side(&plays, |&(fault, version)| {
+        let missed = missed(fault, version, &broker);
+        unseen.lock().expect("no thread panics while it holds this").extend(missed);
     });
     let unseen = unseen.into_inner().expect("no thread panics while it holds this");
     assert!(unseen.is_empty(), "no scene sees:\n{}", unseen.join("\n"));
@@ -59,32 +55,43 @@ fn each_fault_has_a_name_of_its_own_and_breaks_something() {
     }
 }
 
-/// What this fault breaks without a failure of a scene that quotes it, each with its version and its scenes.
-fn missed(fault: &'static Fault, broker: &Target) -> Vec<String> {
+/// What this fault breaks in this version without a failure of a scene that quotes it, and those scenes.
+fn missed(fault: &'static Fault, version: Version, broker: &Target) -> Vec<String> {
+    let broken = fault.breaks(version);
+    if broken.is_empty() {
+        return Vec::new();
+    }
     let proxy = Proxy::start(broker.address(), Some(fault)).expect("there is a free port");
-    let mut missed = Vec::new();
-    for version in [Version::V311, Version::V5] {
-        let broken = fault.breaks(version);
-        if broken.is_empty() {
-            continue;
-        }
-        let report = run(&settings(&proxy, version, broken.iter().cloned()), &|_| {})
-            .expect("the broker can be reached");
-        let mut passed: BTreeMap<&str, Vec<&str>> =
-            broken.iter().map(|id| (id.as_str(), Vec::new())).collect();
-        for scene in &report.performances {
-            for id in &scene.proves {
-                if scene.failed() {
-                    passed.remove(id.as_str());
-                } else if let Some(scenes) = passed.get_mut(id.as_str()) {
-                    scenes.push(&scene.name);
-                }
+    let settings = settings(&proxy, version, broken.iter().cloned());
+    let start = Instant::now();
+    let report = run(&settings, &|_| {}).expect("the broker can be reached");
+    println!("{:5} ms {version:?} {}: {}", start.elapsed().as_millis(), fault.name, fault.says);
+    let mut passed: BTreeMap<&str, Vec<&str>> = broken.iter().map(|id| (id.as_str(), Vec::new())).collect();
+    for scene in &report.performances {
+        for id in &scene.proves {
+            if scene.failed() {
+                passed.remove(id.as_str());
+            } else if let Some(scenes) = passed.get_mut(id.as_str()) {
+                scenes.push(&scene.name);
             }
         }
-        let line = |(id, scenes)| format!("{version:?} {} breaks {id}, unseen by {scenes:?}", fault.name);
-        missed.extend(passed.into_iter().map(line));
     }
-    missed
+    let line = |(id, scenes)| format!("{version:?} {} breaks {id}, unseen by {scenes:?}", fault.name);
+    passed.into_iter().map(line).collect()
+}
+
+/// Does all of this, some at the same time.
+fn side_by_side<T: Sync>(items: &[T], action: impl Fn(&T) + Sync) {
+    let next = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..PLAYS_AT_ONCE {
+            scope.spawn(|| {
+                while let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    action(item);
+                }
+            });
+        }
+    });
 }
 
 fn settings(proxy: &Proxy, version: Version, ids: impl IntoIterator<Item = String>) -> Settings {

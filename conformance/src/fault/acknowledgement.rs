@@ -80,6 +80,40 @@ pub(super) const FAULTS: &[Fault] = &[
         act: drop_under_acknowledged_id,
     },
     Fault {
+        name: "completed-id-remembered",
+        says: "a QoS 2 PUBLISH under an id that was completed is taken for a repetition and dropped",
+        v311: "4.3.3-2",
+        v5: "4.3.3-12",
+        touches: &[up(PacketType::Publish), down(PacketType::PubComp)],
+        act: drop_under_completed_id,
+    },
+    Fault {
+        name: "acknowledged-and-dropped",
+        says: "a QoS 1 PUBLISH is acknowledged and reaches nobody",
+        v311: "4.5.0-1 3.1.2-5",
+        v5: "4.5.0-1 4.3.2-4",
+        touches: &[up(PacketType::Publish)],
+        act: |turn| {
+            if turn.message().is_some_and(|message| message.qos == 1) {
+                acknowledge_and_drop(turn, Packet::PubAck);
+            }
+        },
+    },
+    Fault {
+        name: "refusal-not-noticed",
+        says: "PUBACK and PUBREC of 0x80 and above end nothing",
+        v311: "",
+        v5: "4.4.0-2",
+        touches: &[up(PacketType::PubAck), up(PacketType::PubRec)],
+        act: |turn| {
+            if let Some(Packet::PubAck(ack) | Packet::PubRec(ack)) = turn.packet()
+                && ack.reason.is_error()
+            {
+                swallow(turn);
+            }
+        },
+    },
+    Fault {
         name: "publish-instead-of-pubrel",
         says: "a session that answered PUBREC gets PUBLISH again when it resumes, not PUBREL",
         v311: "4.3.3-1 4.4.0-1",
@@ -115,6 +149,27 @@ pub(super) const FAULTS: &[Fault] = &[
                 swallow(turn);
             }
         },
+    },
+    Fault {
+        name: "sent-again-on-a-live-link",
+        says: "a QoS 1 or 2 PUBLISH is sent again before its acknowledgement can come",
+        v311: "4.4.0-1",
+        v5: "4.4.0-1",
+        touches: &[down(PacketType::Publish)],
+        act: |turn| {
+            if let Some(message) = turn.message().filter(|message| message.qos > 0) {
+                let again = publish(&message.dup(), turn.version);
+                turn.bytes.extend(again);
+            }
+        },
+    },
+    Fault {
+        name: "sent-again-out-of-order",
+        says: "of two messages that are sent again, the second leaves first",
+        v311: "4.6.0-1",
+        v5: "4.6.0-1",
+        touches: &[down(PacketType::Publish)],
+        act: |turn| turn.is_late = turn.message().is_some_and(|message| message.dup),
     },
     Fault {
         name: "acknowledgements-out-of-order",
@@ -160,16 +215,32 @@ fn deliver_repetition(turn: &mut Turn<'_>) {
 }
 
 fn drop_under_acknowledged_id(turn: &mut Turn<'_>) {
-    let Some(id) = turn.id() else { return };
+    let Some(id) = turn.id().map(u16::to_be_bytes) else { return };
     match turn.message() {
-        None => turn.connection.remember(id.to_be_bytes(), []),
-        Some(message) if message.qos == 1 && message.dup && turn.connection.knows(id.to_be_bytes()) => {
-            if let Some(id) = PacketId::new(id) {
-                turn.answer = encoded(&Packet::PubAck(Ack::new(id, ReasonCode::Success)), turn.version);
-                swallow(turn);
-            }
+        None => turn.connection.remember(id, []),
+        Some(message) if message.qos == 1 && message.dup && turn.connection.knows(id) => {
+            acknowledge_and_drop(turn, Packet::PubAck);
         }
         Some(_) => {}
+    }
+}
+
+fn drop_under_completed_id(turn: &mut Turn<'_>) {
+    let Some(id) = turn.id().map(u16::to_be_bytes) else { return };
+    match turn.message() {
+        None => turn.connection.remember(id, []),
+        Some(message) if message.qos == 2 && turn.connection.knows(id) => {
+            acknowledge_and_drop(turn, Packet::PubRec);
+        }
+        Some(_) => {}
+    }
+}
+
+/// Answers a PUBLISH that goes no further.
+fn acknowledge_and_drop(turn: &mut Turn<'_>, kind: fn(Ack<'static>) -> Packet<'static>) {
+    if let Some(id) = turn.id().and_then(PacketId::new) {
+        turn.answer = encoded(&kind(Ack::new(id, ReasonCode::Success)), turn.version);
+        swallow(turn);
     }
 }
 

@@ -105,6 +105,72 @@ pub(super) const CONNACKS: &[Fault] = &[
         act: |turn| turn.bytes = turn.bytes.repeat(2),
     },
     Fault {
+        name: "connack-behind-a-packet",
+        says: "what a session waits for leaves before its CONNACK",
+        v311: "3.2.0-1",
+        v5: "3.2.0-1",
+        touches: &[down(PacketType::ConnAck)],
+        act: |turn| turn.is_late = true,
+    },
+    Fault {
+        name: "refusal-with-session-present",
+        says: "CONNACK refuses and says Session Present 1",
+        v311: "3.2.2-4",
+        v5: "3.2.2-6",
+        touches: &[down(PacketType::ConnAck)],
+        act: |turn| turn.bytes[2] |= u8::from(turn.bytes[3] != 0),
+    },
+    Fault {
+        name: "refusal-by-disconnect",
+        says: "a CONNECT is refused by DISCONNECT",
+        v311: "",
+        v5: "3.14.0-1",
+        touches: &[down(PacketType::ConnAck)],
+        act: |turn| {
+            if turn.bytes[3] >= 0x80 {
+                turn.bytes = vec![0xE0, 1, turn.bytes[3]];
+            }
+        },
+    },
+    Fault {
+        name: "announced-session-expiry-not-kept",
+        says: "CONNACK announces a Session Expiry Interval of 2 seconds, and sessions live on",
+        v311: "",
+        v5: "C07 U5-18",
+        touches: &[down(PacketType::ConnAck)],
+        act: |turn| turn.add_property(Property::SessionExpiryInterval(2)),
+    },
+    Fault {
+        name: "announced-keep-alive-not-kept",
+        says: "CONNACK announces a keep-alive of a second, and the client's own is enforced",
+        v311: "",
+        v5: "3.1.2-21",
+        touches: &[down(PacketType::ConnAck)],
+        act: |turn| turn.add_property(Property::ServerKeepAlive(1)),
+    },
+    Fault {
+        name: "announced-receive-maximum-not-enforced",
+        says: "a client may have more messages open than CONNACK announces",
+        v311: "",
+        v5: "3.3.4-7",
+        touches: &[down(PacketType::ConnAck)],
+        act: |turn| {
+            turn.lose_properties(|property| matches!(property, Property::ReceiveMaximum(_)));
+            turn.add_property(Property::ReceiveMaximum(5));
+        },
+    },
+    Fault {
+        name: "announced-packet-size-not-enforced",
+        says: "a client may send larger packets than CONNACK announces",
+        v311: "",
+        v5: "3.2.2-15",
+        touches: &[down(PacketType::ConnAck)],
+        act: |turn| {
+            turn.lose_properties(|property| matches!(property, Property::MaximumPacketSize(_)));
+            turn.add_property(Property::MaximumPacketSize(200));
+        },
+    },
+    Fault {
         name: "assigned-client-id-untold",
         says: "CONNACK does not tell the client id that the server chose",
         v311: "",

@@ -76,6 +76,20 @@ pub(super) const FAULTS: &[Fault] = &[
         },
     },
     Fault {
+        name: "overlap-at-a-lower-qos",
+        says: "a message that several subscriptions match is delivered below the highest QoS of theirs",
+        v311: "",
+        v5: "3.3.4-2",
+        touches: &[down(PacketType::Publish)],
+        act: |turn| {
+            turn.edit_message(|message| {
+                if message.identifiers().len() > 1 {
+                    message.qos = message.qos.min(1);
+                }
+            });
+        },
+    },
+    Fault {
         name: "receive-maximum-ignored",
         says: "the client's Receive Maximum is not kept",
         v311: "",
@@ -149,6 +163,14 @@ pub(super) const FAULTS: &[Fault] = &[
                 }));
             });
         },
+    },
+    Fault {
+        name: "alias-never-refused",
+        says: "aliases work although CONNACK announces none",
+        v311: "",
+        v5: "3.2.2-18",
+        touches: &[down(PacketType::ConnAck)],
+        act: |turn| turn.lose_properties(|property| matches!(property, Property::TopicAliasMaximum(_))),
     },
     Fault {
         name: "expiry-ignored",

@@ -37,6 +37,35 @@ pub(super) const FAULTS: &[Fault] = &[
         },
     },
     Fault {
+        name: "protocol-name-not-checked",
+        says: "CONNECT may name any protocol",
+        v311: "3.1.2-1",
+        v5: "3.1.2-1",
+        touches: &[up(PacketType::Connect)],
+        act: |turn| {
+            mend(turn, |_, body| {
+                let end = field_end(body, 0).min(body.len());
+                body.splice(..end, crate::craft::field("MQTT"));
+            });
+        },
+    },
+    Fault {
+        name: "reserved-connect-flag-taken",
+        says: "the reserved flag of CONNECT is not looked at",
+        v311: "3.1.2-3",
+        v5: "3.1.2-3",
+        touches: &[up(PacketType::Connect)],
+        act: |turn| {
+            mend(turn, |_, body| {
+                // Behind the protocol name and its level.
+                let flags = field_end(body, 0) + 1;
+                if let Some(flags) = body.get_mut(flags) {
+                    *flags &= !0x01;
+                }
+            });
+        },
+    },
+    Fault {
         name: "qos-3-taken",
         says: "a PUBLISH of QoS 3 counts as QoS 1",
         v311: "3.3.1-4",

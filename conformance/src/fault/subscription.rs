@@ -61,6 +61,14 @@ pub(super) const ANSWERS: &[Fault] = &[
         },
     },
     Fault {
+        name: "more-delivered-than-granted",
+        says: "SUBACK grants QoS 0, and messages are delivered at the QoS that was asked for",
+        v311: "3.8.4-5",
+        v5: "3.8.4-7",
+        touches: &[down(PacketType::SubAck)],
+        act: |turn| turn.edit_codes(|codes| codes.iter_mut().for_each(|code| *code &= 0x80)),
+    },
+    Fault {
         name: "less-delivered-than-granted",
         says: "SUBACK grants QoS 1 and 2, and messages are delivered at QoS 0",
         v311: "3.8.4-6",

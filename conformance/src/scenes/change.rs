@@ -102,14 +102,14 @@ fn subscribing_again_with_another_qos_replaces(stage: &Stage<'_>) -> Check {
     Ok(())
 }
 
-/// Known, unknown, known: one UNSUBACK, in 5.0 with 00 11 00, and both known ones are gone.
+/// Known, known, unknown: one UNSUBACK, in 5.0 with 00 00 11, and both known ones are gone.
 fn unsubscribing_several_filters_at_once(stage: &Stage<'_>) -> Check {
-    let names = [stage.topic("a"), stage.topic("unknown"), stage.topic("c")];
+    let names = [stage.topic("a"), stage.topic("b"), stage.topic("unknown")];
     let mut subscriber = stage.connect("sub")?;
     subscriber.subscribe(&names[0], 1)?;
-    subscriber.subscribe(&names[2], 1)?;
+    subscriber.subscribe(&names[1], 1)?;
     let grants = subscriber.unsubscribe_from(&[&names[0], &names[1], &names[2]])?;
-    let expected = if stage.v5() { vec![0, 0x11, 0] } else { vec![] };
+    let expected = if stage.v5() { vec![0, 0, 0x11] } else { vec![] };
     same("UNSUBACK codes", &grants.codes, &expected)?;
     let mut publisher = stage.connect("pub")?;
     for name in &names {
