@@ -13,6 +13,7 @@ use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use longwire_proto::packet::{Packet, PacketType};
 use longwire_proto::{Version, decode};
@@ -25,6 +26,8 @@ pub(crate) use turn::{Notes, Side, Turn, encoded, publish};
 const CHUNK_BYTES: usize = 16 * 1024;
 /// Answers that wait for the end of a packet; more are lost, which is one more fault.
 const WAITING_BYTES_MAX: usize = 64 * 1024;
+/// How long a packet that is late waits for another.
+const LATE_MAX: Duration = Duration::from_millis(50);
 /// Client ids whose notes are kept before all are forgotten.
 const SESSIONS_MAX: usize = 10_000;
 
@@ -164,17 +167,20 @@ impl Connection {
         let mut late = Vec::new();
         let mut chunk = [0; CHUNK_BYTES];
         loop {
-            match (&self.end(from).socket).read(&mut chunk) {
+            match self.end(from).read(&mut chunk, !late.is_empty()) {
                 Ok(0) => return self.pass_end(from, &late, Shutdown::Write),
                 Ok(read) => cutter.push(&chunk[..read]),
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                    if cutter.is_between_packets() {
+                        self.end(from.other()).write(&std::mem::take(&mut late), true);
+                    }
+                    continue;
+                }
                 Err(_) => return self.pass_end(from, &late, Shutdown::Both),
             }
             while let Some(piece) = cutter.next(|first| self.touches(from, first)) {
                 self.pass(from, piece, &mut late);
-            }
-            if cutter.is_between_packets() {
-                self.end(from.other()).write(&std::mem::take(&mut late), true);
             }
         }
     }
@@ -301,6 +307,12 @@ impl End {
         // Without it everything is only slower.
         let _ = socket.set_nodelay(true);
         End { socket, outlet: Mutex::default() }
+    }
+
+    /// Reads once; if something is late, not for long.
+    fn read(&self, chunk: &mut [u8], is_late: bool) -> io::Result<usize> {
+        self.socket.set_read_timeout(is_late.then_some(LATE_MAX))?;
+        (&self.socket).read(chunk)
     }
 
     /// Writes what comes from across: part of a packet, or packets to their end.

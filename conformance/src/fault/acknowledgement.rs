@@ -1,7 +1,7 @@
 //! Faults in the hand-shakes of QoS 1 and 2.
 
 use longwire_proto::packet::{Ack, Packet, PacketType};
-use longwire_proto::{PacketId, ReasonCode};
+use longwire_proto::{PacketId, QoS, ReasonCode};
 
 use super::{Fault, down, swallow, up};
 use crate::proxy::{Turn, encoded, publish};
@@ -84,7 +84,7 @@ pub(super) const FAULTS: &[Fault] = &[
         says: "a QoS 2 PUBLISH under an id that was completed is taken for a repetition and dropped",
         v311: "4.3.3-2",
         v5: "4.3.3-12",
-        touches: &[up(PacketType::Publish), down(PacketType::PubComp)],
+        touches: &[up(PacketType::Publish), up(PacketType::PubRel), down(PacketType::PubComp)],
         act: drop_under_completed_id,
     },
     Fault {
@@ -225,18 +225,25 @@ fn drop_under_acknowledged_id(turn: &mut Turn<'_>) {
     }
 }
 
+/// Goes through the whole hand-shake of a QoS 2 message that is dropped.
 fn drop_under_completed_id(turn: &mut Turn<'_>) {
     let Some(id) = turn.id().map(u16::to_be_bytes) else { return };
-    match turn.message() {
-        None => turn.connection.remember(id, []),
-        Some(message) if message.qos == 2 && turn.connection.knows(id) => {
+    let is_known = turn.connection.knows(id);
+    match turn.packet() {
+        Some(Packet::PubComp(_)) => turn.connection.remember(id, []),
+        Some(Packet::Publish(publish)) if publish.qos == QoS::ExactlyOnce && is_known => {
+            turn.connection.remember(id, "dropped");
             acknowledge_and_drop(turn, Packet::PubRec);
         }
-        Some(_) => {}
+        Some(Packet::PubRel(_)) if turn.connection.recall(id).is_some_and(|note| !note.is_empty()) => {
+            turn.connection.remember(id, []);
+            acknowledge_and_drop(turn, Packet::PubComp);
+        }
+        _ => {}
     }
 }
 
-/// Answers a PUBLISH that goes no further.
+/// Answers a packet that goes no further.
 fn acknowledge_and_drop(turn: &mut Turn<'_>, kind: fn(Ack<'static>) -> Packet<'static>) {
     if let Some(id) = turn.id().and_then(PacketId::new) {
         turn.answer = encoded(&kind(Ack::new(id, ReasonCode::Success)), turn.version);

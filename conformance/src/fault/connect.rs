@@ -266,25 +266,23 @@ pub(super) const CONNECTIONS: &[Fault] = &[
         act: |turn| edit_connect(turn, |connect| connect.keep_alive_secs = 0),
     },
     Fault {
-        name: "keep-alive-too-strict",
-        says: "a client is closed at half its keep-alive",
+        name: "one-keep-alive-for-all",
+        says: "the keep-alive is a second, whatever the client says",
         v311: "3.1.2-24",
         v5: "3.1.2-22",
         touches: &[up(PacketType::Connect)],
-        act: |turn| {
-            edit_connect(turn, |connect| connect.keep_alive_secs = connect.keep_alive_secs.div_ceil(3));
-        },
+        act: |turn| edit_connect(turn, |connect| connect.keep_alive_secs = 1),
     },
     Fault {
-        name: "takeover-without-a-word",
-        says: "a connection that is taken over is closed without DISCONNECT",
+        name: "disconnect-lost",
+        says: "connections are closed without DISCONNECT",
         v311: "",
         v5: "3.1.4-3",
         touches: &[down(PacketType::Disconnect)],
         act: swallow,
     },
     Fault {
-        name: "takeover-called-unspecified",
+        name: "disconnect-called-unspecified",
         says: "each DISCONNECT of the server says 0x80",
         v311: "",
         v5: "3.1.4-3 U5-48",

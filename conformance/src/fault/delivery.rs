@@ -222,6 +222,7 @@ fn forward_alias(turn: &mut Turn<'_>) {
     } else if let Some(alias) = turn.broker.recall(&message.topic)
         && let Ok(alias) = alias.try_into()
     {
+        turn.lose_properties(|property| matches!(property, Property::TopicAlias(_)));
         turn.add_property(Property::TopicAlias(u16::from_be_bytes(alias)));
     }
 }

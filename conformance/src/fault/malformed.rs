@@ -2,9 +2,11 @@
 //!
 //! Packets are mended as bytes here, because no decoder takes them.
 
+use longwire_proto::Version;
 use longwire_proto::packet::PacketType;
 
 use super::{Fault, swallow, up};
+use crate::craft;
 use crate::proxy::Turn;
 
 pub(super) const FAULTS: &[Fault] = &[
@@ -17,24 +19,52 @@ pub(super) const FAULTS: &[Fault] = &[
         act: |turn| mend(turn, |_, _| {}),
     },
     Fault {
-        name: "reserved-flags-taken",
-        says: "reserved bits of the first byte are not looked at",
-        v311: "2.2.2-1 2.2.2-2 3.6.1-1 3.8.1-1 3.10.1-1",
-        v5: "2.1.3-1 3.6.1-1 3.8.1-1 3.10.1-1",
-        touches: &[
-            up(PacketType::PubAck),
-            up(PacketType::PubRec),
-            up(PacketType::PubRel),
-            up(PacketType::PubComp),
-            up(PacketType::Subscribe),
-            up(PacketType::Unsubscribe),
-            up(PacketType::PingReq),
-            up(PacketType::Disconnect),
-        ],
-        act: |turn| {
-            let packet_type = turn.bytes[0] & 0xF0;
-            turn.bytes[0] = packet_type | if matches!(packet_type, 0x60 | 0x80 | 0xA0) { 0x02 } else { 0 };
-        },
+        name: "flags-of-acknowledgements-taken",
+        says: "the reserved bits in the first byte of PUBACK, PUBREC and PUBCOMP are not looked at",
+        v311: "2.2.2-1",
+        v5: "2.1.3-1",
+        touches: &[up(PacketType::PubAck), up(PacketType::PubRec), up(PacketType::PubComp)],
+        act: |turn| turn.bytes[0] &= 0xF0,
+    },
+    Fault {
+        name: "flags-of-pubrel-taken",
+        says: "the reserved bits in the first byte of PUBREL are not looked at",
+        v311: "3.6.1-1",
+        v5: "3.6.1-1",
+        touches: &[up(PacketType::PubRel)],
+        act: |turn| turn.bytes[0] = turn.bytes[0] & 0xF0 | 2,
+    },
+    Fault {
+        name: "flags-of-subscribe-taken",
+        says: "the reserved bits in the first byte of SUBSCRIBE are not looked at",
+        v311: "3.8.1-1",
+        v5: "3.8.1-1",
+        touches: &[up(PacketType::Subscribe)],
+        act: |turn| turn.bytes[0] = turn.bytes[0] & 0xF0 | 2,
+    },
+    Fault {
+        name: "flags-of-unsubscribe-taken",
+        says: "the reserved bits in the first byte of UNSUBSCRIBE are not looked at",
+        v311: "3.10.1-1",
+        v5: "3.10.1-1",
+        touches: &[up(PacketType::Unsubscribe)],
+        act: |turn| turn.bytes[0] = turn.bytes[0] & 0xF0 | 2,
+    },
+    Fault {
+        name: "flags-of-pingreq-taken",
+        says: "the reserved bits in the first byte of PINGREQ are not looked at",
+        v311: "2.2.2-2",
+        v5: "2.1.3-1",
+        touches: &[up(PacketType::PingReq)],
+        act: |turn| turn.bytes[0] &= 0xF0,
+    },
+    Fault {
+        name: "flags-of-disconnect-taken",
+        says: "the reserved bits in the first byte of DISCONNECT are not looked at",
+        v311: "3.14.1-1",
+        v5: "3.14.1-1",
+        touches: &[up(PacketType::Disconnect)],
+        act: |turn| turn.bytes[0] &= 0xF0,
     },
     Fault {
         name: "protocol-name-not-checked",
@@ -45,7 +75,7 @@ pub(super) const FAULTS: &[Fault] = &[
         act: |turn| {
             mend(turn, |_, body| {
                 let end = field_end(body, 0).min(body.len());
-                body.splice(..end, crate::craft::field("MQTT"));
+                body.splice(..end, craft::field("MQTT"));
             });
         },
     },
@@ -110,7 +140,23 @@ pub(super) const FAULTS: &[Fault] = &[
         v311: "1.5.3-1 3.3.2-1",
         v5: "1.5.4-1 3.3.2-1",
         touches: &[up(PacketType::Publish)],
-        act: |turn| mend(turn, |_, body| mend_topic(body, |text| text)),
+        act: |turn| mend(turn, |_, body| mend_text(body, 0, |text| text)),
+    },
+    Fault {
+        name: "bad-text-in-filters-taken",
+        says: "bytes of a filter in SUBSCRIBE that are not UTF-8 are replaced",
+        v311: "3.8.3-1",
+        v5: "3.8.3-1",
+        touches: &[up(PacketType::Subscribe)],
+        act: mend_filter,
+    },
+    Fault {
+        name: "bad-text-in-unsubscribe-taken",
+        says: "bytes of a filter in UNSUBSCRIBE that are not UTF-8 are replaced",
+        v311: "3.10.3-1",
+        v5: "3.10.3-1",
+        touches: &[up(PacketType::Unsubscribe)],
+        act: mend_filter,
     },
     Fault {
         name: "zero-character-taken",
@@ -118,7 +164,7 @@ pub(super) const FAULTS: &[Fault] = &[
         v311: "1.5.3-2 4.7.3-2",
         v5: "1.5.4-2 4.7.3-2",
         touches: &[up(PacketType::Publish)],
-        act: |turn| mend(turn, |_, body| mend_topic(body, |text| text.replace('\0', "?"))),
+        act: |turn| mend(turn, |_, body| mend_text(body, 0, |text| text.replace('\0', "?"))),
     },
     Fault {
         name: "wildcards-in-topics-taken",
@@ -126,7 +172,7 @@ pub(super) const FAULTS: &[Fault] = &[
         v311: "3.3.2-2 4.7.1-1",
         v5: "3.3.2-2 4.7.0-1",
         touches: &[up(PacketType::Publish)],
-        act: |turn| mend(turn, |_, body| mend_topic(body, |text| text.replace(['+', '#'], "*"))),
+        act: |turn| mend(turn, |_, body| mend_text(body, 0, |text| text.replace(['+', '#'], "*"))),
     },
     Fault {
         name: "reserved-options-taken",
@@ -136,7 +182,7 @@ pub(super) const FAULTS: &[Fault] = &[
         touches: &[up(PacketType::Subscribe)],
         act: |turn| {
             // Scenes put the bits into the options of the last filter, which end the packet.
-            let mask = if turn.version == longwire_proto::Version::V5 { 0x3F } else { 0x03 };
+            let mask = if turn.version == Version::V5 { 0x3F } else { 0x03 };
             if let Some(options) = turn.bytes.last_mut() {
                 *options &= mask;
             }
@@ -162,15 +208,25 @@ fn mend(turn: &mut Turn<'_>, change: impl FnOnce(u8, &mut Vec<u8>)) {
     let length_bytes = turn.bytes.iter().skip(1).take_while(|byte| **byte >= 0x80).count() + 1;
     let mut body = turn.bytes.split_off(1 + length_bytes);
     change(turn.bytes[0], &mut body);
-    turn.bytes = crate::craft::frame(turn.bytes[0], &body);
+    turn.bytes = craft::frame(turn.bytes[0], &body);
 }
 
-/// Changes the topic at the start of a body, after what is not UTF-8 in it has been replaced.
-fn mend_topic(body: &mut Vec<u8>, change: impl FnOnce(String) -> String) {
-    let end = field_end(body, 0);
-    if let Some(topic) = body.get(2..end) {
-        let topic = change(String::from_utf8_lossy(topic).into_owned());
-        body.splice(..end, crate::craft::field(topic));
+/// Replaces what is not UTF-8 in the first filter of a request.
+fn mend_filter(turn: &mut Turn<'_>) {
+    let is_v5 = turn.version == Version::V5;
+    mend(turn, |_, body| {
+        // Behind the id, and in 5.0 behind the properties with their length of one byte.
+        let properties = if is_v5 { 1 + usize::from(body.get(2).copied().unwrap_or(0)) } else { 0 };
+        mend_text(body, 2 + properties, |text| text);
+    });
+}
+
+/// Changes the text that begins here, after what is not UTF-8 in it has been replaced.
+fn mend_text(body: &mut Vec<u8>, start: usize, change: impl FnOnce(String) -> String) {
+    let end = field_end(body, start);
+    if let Some(text) = body.get(start + 2..end) {
+        let text = change(String::from_utf8_lossy(text).into_owned());
+        body.splice(start..end, craft::field(text));
     }
 }
 

@@ -39,9 +39,10 @@ pub(super) const FAULTS: &[Fault] = &[
         v5: "3.3.1-6",
         touches: &[up(PacketType::Publish), down(PacketType::Publish)],
         act: |turn| {
-            let is_clearing = |message: &Message| message.retain && message.payload.is_empty();
-            forward(turn, is_clearing, |message| message.topic.clear());
-            if turn.from == Side::Broker && turn.message().is_some_and(|message| message.topic.is_empty()) {
+            let Some(message) = turn.message().filter(|message| message.payload.is_empty()) else { return };
+            if turn.from == Side::Client && message.retain {
+                turn.broker.remember(&message.topic, []);
+            } else if turn.from == Side::Broker && turn.broker.knows(&message.topic) {
                 swallow(turn);
             }
         },

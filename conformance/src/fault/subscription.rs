@@ -136,7 +136,7 @@ pub(super) const ANSWERS: &[Fault] = &[
         says: "SUBSCRIBE to a filter that exists is answered and otherwise dropped",
         v311: "3.8.4-3",
         v5: "3.8.4-3 3.8.4-4",
-        touches: &[up(PacketType::Subscribe)],
+        touches: &[up(PacketType::Connect), up(PacketType::Subscribe), up(PacketType::Unsubscribe)],
         act: drop_second_subscribe,
     },
 ];
@@ -247,8 +247,21 @@ fn grant_more_than_is_delivered(turn: &mut Turn<'_>) {
     }
 }
 
+/// Notes the filters of a session, which begin anew with a clean start.
 fn drop_second_subscribe(turn: &mut Turn<'_>) {
     let filters = turn.filters();
+    match turn.packet_type() {
+        Some(PacketType::Connect) => {
+            if matches!(turn.packet(), Some(Packet::Connect(connect)) if connect.clean_start) {
+                turn.session.clear();
+            }
+            return;
+        }
+        Some(PacketType::Unsubscribe) => {
+            return filters.iter().for_each(|(filter, _)| turn.session.forget(filter));
+        }
+        _ => {}
+    }
     // Counts the new ones, each of which has to be noted.
     let new = filters.iter().filter(|(filter, _)| turn.session.note(filter)).count();
     let answer = turn.packet().and_then(|packet| match packet {

@@ -63,6 +63,11 @@ impl Notes {
         self.0.contains_key(key.as_ref())
     }
 
+    /// Removes all notes.
+    pub(crate) fn clear(&mut self) {
+        self.0.clear();
+    }
+
     /// Removes a note.
     pub(crate) fn forget(&mut self, key: impl AsRef<[u8]>) {
         self.0.remove(key.as_ref());
@@ -86,7 +91,7 @@ pub(crate) struct Turn<'a> {
     pub(crate) bytes: Vec<u8>,
     /// What is sent back to where the packet came from.
     pub(crate) answer: Vec<u8>,
-    /// It is passed on behind the next packet that the fault touches, or when no other follows at once.
+    /// It is passed on behind the next packet that the fault touches, or when none has come for a moment.
     pub(crate) is_late: bool,
     /// Both sides are closed after this.
     pub(crate) is_cut: bool,
@@ -219,11 +224,15 @@ impl Turn<'_> {
         };
     }
 
-    /// The filters of a SUBSCRIBE with their options.
+    /// The filters of a SUBSCRIBE with their options, or those of an UNSUBSCRIBE.
     pub(crate) fn filters(&self) -> Vec<(String, SubscribeOptions)> {
         match self.packet() {
             Some(Packet::Subscribe(subscribe)) => {
                 subscribe.filters.iter().map(|(filter, options)| (filter.to_owned(), options)).collect()
+            }
+            Some(Packet::Unsubscribe(unsubscribe)) => {
+                let options = SubscribeOptions::with_qos(QoS::AtMostOnce);
+                unsubscribe.filters.iter().map(|filter| (filter.to_owned(), options)).collect()
             }
             _ => Vec::new(),
         }

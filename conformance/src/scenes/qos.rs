@@ -325,6 +325,7 @@ fn flaky_clients_see_each_message_once(stage: &Stage<'_>) -> Check {
             subscriber = receiving.open_with_session(true)?;
             came = subscriber.message_of(number.to_string())?;
         }
+        same("QoS", &came.qos, &2)?;
         subscriber.pubrec(came.id);
         subscriber.expect_pubrel(came.id)?;
         if number % 7 == 0 {
