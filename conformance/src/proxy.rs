@@ -26,7 +26,7 @@ pub(crate) use turn::{Notes, Side, Turn, encoded, publish};
 const CHUNK_BYTES: usize = 16 * 1024;
 /// Answers that wait for the end of a packet; more are lost, which is one more fault.
 const WAITING_BYTES_MAX: usize = 64 * 1024;
-/// How long a packet that is late waits for another.
+/// How long a packet that is late waits for another one that is.
 const LATE_MAX: Duration = Duration::from_millis(50);
 /// Client ids whose notes are kept before all are forgotten.
 const SESSIONS_MAX: usize = 10_000;
@@ -201,7 +201,9 @@ impl Connection {
             *late = outcome.on;
         } else {
             to.write(&outcome.on, true);
-            to.write(&std::mem::take(late), true);
+            if outcome.is_late {
+                to.write(&std::mem::take(late), true);
+            }
         }
         self.end(from).answer(&outcome.answer);
         if outcome.is_cut {
@@ -342,4 +344,67 @@ impl End {
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How long a test waits for what must come.
+    const PATIENCE: Duration = Duration::from_secs(10);
+
+    /// A proxy, and both ends of a connection through it.
+    fn connected() -> (Proxy, TcpStream, TcpStream) {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("there is a free port");
+        let broker = listener.local_addr().expect("it is bound");
+        let proxy = Proxy::start(broker, None).expect("there is a free port");
+        let client = TcpStream::connect(proxy.address()).expect("the proxy listens");
+        let (broker, _) = listener.accept().expect("the proxy connects");
+        for socket in [&client, &broker] {
+            socket.set_read_timeout(Some(PATIENCE)).expect("the timeout is not zero");
+        }
+        (proxy, client, broker)
+    }
+
+    fn rest(mut socket: &TcpStream) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        socket.read_to_end(&mut bytes).expect("the stream ends");
+        bytes
+    }
+
+    #[test]
+    fn bytes_that_are_no_packets_pass_as_they_are() {
+        let (_proxy, mut client, broker) = connected();
+        let garbage = b"\x30\xFF\xFF\xFF\xFF\xFF no packet \xC0\x80\x80\x00 at all";
+        client.write_all(garbage).expect("the proxy reads");
+        client.shutdown(Shutdown::Write).expect("it is connected");
+        assert_eq!(rest(&broker), garbage);
+    }
+
+    #[test]
+    fn half_a_packet_passes_before_the_rest_of_it_comes() {
+        let (_proxy, mut client, mut broker) = connected();
+        client.write_all(&[0x30, 100, 0]).expect("the proxy reads");
+        let mut came = [0; 3];
+        broker.read_exact(&mut came).expect("half a packet comes");
+        assert_eq!(came, [0x30, 100, 0]);
+    }
+
+    #[test]
+    fn one_direction_ends_and_the_other_goes_on() {
+        let (_proxy, client, mut broker) = connected();
+        client.shutdown(Shutdown::Write).expect("it is connected");
+        assert!(rest(&broker).is_empty());
+        broker.write_all(&[0xD0, 0]).expect("the proxy reads");
+        broker.shutdown(Shutdown::Write).expect("it is connected");
+        assert_eq!(rest(&client), [0xD0, 0]);
+    }
+
+    #[test]
+    fn connections_end_with_their_proxy() {
+        let (proxy, client, broker) = connected();
+        drop(proxy);
+        assert!(rest(&client).is_empty());
+        assert!(rest(&broker).is_empty());
+    }
 }

@@ -16,9 +16,9 @@ use longwire_conformance::{
 
 const VERSIONS: [Version; 2] = [Version::V311, Version::V5];
 /// Scenes that are played for a statement before it counts as unseen and the next ones are.
-const SCENES_AT_A_TIME: usize = 3;
+const SCENES_AT_A_TIME: usize = 2;
 /// Faults that play at the same time; their scenes mostly wait for what does not come.
-const PLAYS_AT_ONCE: usize = 16;
+const PLAYS_AT_ONCE: usize = 20;
 
 #[test]
 fn scenes_pass_through_a_proxy_without_a_fault() {
@@ -51,16 +51,6 @@ fn every_fault_is_seen() {
     assert!(unseen.is_empty(), "no scene sees:\n{}", unseen.join("\n"));
 }
 
-#[test]
-fn each_fault_has_a_name_of_its_own_and_breaks_something() {
-    let names: BTreeSet<&str> = faults().iter().map(|fault| fault.name).collect();
-    assert_eq!(names.len(), faults().len());
-    for fault in faults() {
-        let broken = fault.breaks(Version::V311).len() + fault.breaks(Version::V5).len();
-        assert!(broken > 0, "{} breaks nothing", fault.name);
-    }
-}
-
 /// What this fault breaks in this version although no scene that quotes it fails.
 fn missed(fault: &'static Fault, version: Version, broker: &Target) -> Vec<String> {
     let proxy = Proxy::start(broker.address(), Some(fault)).expect("there is a free port");
@@ -84,12 +74,12 @@ fn missed(fault: &'static Fault, version: Version, broker: &Target) -> Vec<Strin
     unseen.into_keys().map(|id| format!("{version:?} {} breaks {id}", fault.name)).collect()
 }
 
-/// Names of the scenes that quote this id.
+/// Names of the scenes that quote this id, those with clocks last.
 fn quoting(id: &str, version: Version) -> Vec<String> {
     let nowhere = SocketAddr::from(([127, 0, 0, 1], 1883));
     let (versions, only) = (vec![version], Some(id.to_owned()));
     let scenes = catalogue(&Settings { versions, only, ..Settings::new(nowhere) });
-    scenes.into_iter().map(|(name, ..)| name).collect()
+    scenes.into_iter().map(|(name, ..)| name).rev().collect()
 }
 
 /// Plays the scenes with these names.

@@ -4,6 +4,7 @@ use longwire_proto::packet::{Ack, Packet, PacketType};
 use longwire_proto::{PacketId, QoS, ReasonCode};
 
 use super::{Fault, down, swallow, up};
+use crate::message::Message;
 use crate::proxy::{Turn, encoded, publish};
 
 pub(super) const FAULTS: &[Fault] = &[
@@ -32,6 +33,14 @@ pub(super) const FAULTS: &[Fault] = &[
         act: |turn| edit_ack(turn, |ack| ack.packet_id = next_id(ack.packet_id)),
     },
     Fault {
+        name: "pubrel-of-another-id",
+        says: "PUBREL names the id after the right one",
+        v311: "4.3.3-1",
+        v5: "4.3.3-4",
+        touches: &[down(PacketType::PubRel)],
+        act: |turn| edit_ack(turn, |ack| ack.packet_id = next_id(ack.packet_id)),
+    },
+    Fault {
         name: "pubcomp-lost",
         says: "PUBREL is never answered",
         v311: "4.3.3-2",
@@ -56,14 +65,6 @@ pub(super) const FAULTS: &[Fault] = &[
         act: |turn| edit_ack(turn, |ack| ack.reason = ReasonCode::Success),
     },
     Fault {
-        name: "code-of-another-packet",
-        says: "PUBACK and PUBREC of success carry 0x92, which is not in their tables",
-        v311: "",
-        v5: "3.4.2-1 3.5.2-1",
-        touches: &[down(PacketType::PubAck), down(PacketType::PubRec)],
-        act: |turn| edit_ack(turn, |ack| ack.reason = ReasonCode::PacketIdentifierNotFound),
-    },
-    Fault {
         name: "repetition-delivered-again",
         says: "a QoS 2 PUBLISH that is repeated before PUBREL is delivered again",
         v311: "4.3.3-2",
@@ -85,6 +86,14 @@ pub(super) const FAULTS: &[Fault] = &[
         v311: "4.3.3-2",
         v5: "4.3.3-12",
         touches: &[up(PacketType::Publish), up(PacketType::PubRel), down(PacketType::PubComp)],
+        act: drop_under_completed_id,
+    },
+    Fault {
+        name: "refused-id-remembered",
+        says: "a QoS 2 PUBLISH under an id that was refused is taken for a repetition and dropped",
+        v311: "",
+        v5: "4.3.3-9",
+        touches: &[up(PacketType::Publish), up(PacketType::PubRel), down(PacketType::PubRec)],
         act: drop_under_completed_id,
     },
     Fault {
@@ -142,12 +151,37 @@ pub(super) const FAULTS: &[Fault] = &[
         name: "publish-not-sent-again",
         says: "open deliveries are forgotten when a session resumes",
         v311: "4.3.2-1 4.4.0-1",
-        v5: "4.3.2-3 4.3.3-3 4.4.0-1",
+        v5: "4.3.2-3 4.3.3-3 4.4.0-1 4.8.2-4",
         touches: &[down(PacketType::Publish)],
         act: |turn| {
             if turn.message().is_some_and(|message| message.dup) {
                 swallow(turn);
             }
+        },
+    },
+    Fault {
+        name: "begun-delivery-expires",
+        says: "a PUBLISH that was sent is not sent again when it has an expiry",
+        v311: "",
+        v5: "4.3.3-7",
+        touches: &[down(PacketType::Publish)],
+        act: |turn| {
+            let expires = |message: &Message| message.props().message_expiry_interval().is_some();
+            if turn.message().is_some_and(|message| message.dup && expires(&message)) {
+                swallow(turn);
+            }
+        },
+    },
+    Fault {
+        name: "unsubscribe-ends-begun-deliveries",
+        says: "open deliveries are forgotten with their subscription",
+        v311: "3.10.4-3",
+        v5: "3.10.4-3",
+        touches: &[up(PacketType::Unsubscribe), down(PacketType::Publish)],
+        act: |turn| match turn.message() {
+            None => turn.session.remember("unsubscribed", []),
+            Some(message) if message.dup && turn.session.knows("unsubscribed") => swallow(turn),
+            Some(_) => {}
         },
     },
     Fault {
@@ -231,6 +265,7 @@ fn drop_under_completed_id(turn: &mut Turn<'_>) {
     let is_known = turn.connection.knows(id);
     match turn.packet() {
         Some(Packet::PubComp(_)) => turn.connection.remember(id, []),
+        Some(Packet::PubRec(ack)) if ack.reason.is_error() => turn.connection.remember(id, []),
         Some(Packet::Publish(publish)) if publish.qos == QoS::ExactlyOnce && is_known => {
             turn.connection.remember(id, "dropped");
             acknowledge_and_drop(turn, Packet::PubRec);

@@ -1,8 +1,8 @@
 //! Faults in CONNECT and CONNACK, in how sessions begin and end, and in what keeps a connection open.
 
-use longwire_proto::ReasonCode;
 use longwire_proto::packet::{Connect, Packet, PacketType};
 use longwire_proto::property::Property;
+use longwire_proto::{ReasonCode, Version};
 
 use super::{Fault, Touch, down, swallow, up};
 use crate::proxy::{Side, Turn};
@@ -11,8 +11,8 @@ pub(super) const SESSIONS: &[Fault] = &[
     Fault {
         name: "clean-start-ignored",
         says: "a session is resumed although the client wanted a new one",
-        v311: "3.1.2-6",
-        v5: "3.1.2-4",
+        v311: "3.1.2-6 3.1.4-3",
+        v5: "3.1.2-4 3.1.4-4",
         touches: &[up(PacketType::Connect)],
         act: |turn| edit_connect(turn, |connect| connect.clean_start = false),
     },
@@ -56,15 +56,66 @@ pub(super) const SESSIONS: &[Fault] = &[
         },
     },
     Fault {
+        name: "capital-letters-refused",
+        says: "client ids with capital letters are refused",
+        v311: "3.1.3-5",
+        v5: "3.1.3-5",
+        touches: &[up(PacketType::Connect)],
+        act: |turn| {
+            let is_refused = turn.packet().is_some_and(|packet| match packet {
+                Packet::Connect(connect) => {
+                    connect.client_id.contains(|letter: char| letter.is_ascii_uppercase())
+                }
+                _ => false,
+            });
+            if is_refused {
+                let is_v5 = turn.version == Version::V5;
+                turn.answer = if is_v5 { vec![0x20, 3, 0, 0x85, 0] } else { vec![0x20, 2, 0, 2] };
+                turn.is_cut = true;
+                swallow(turn);
+            }
+        },
+    },
+    Fault {
+        name: "one-id-for-nameless-clients",
+        says: "all clients with an empty client id get the same one",
+        v311: "3.1.3-6",
+        v5: "3.1.3-6 3.2.2-16",
+        touches: &[up(PacketType::Connect), down(PacketType::ConnAck)],
+        act: |turn| {
+            if turn.from == Side::Broker && turn.connection.knows("nameless") {
+                turn.add_property(Property::AssignedClientIdentifier("nameless"));
+            }
+            let mut is_nameless = false;
+            edit_connect(turn, |connect| {
+                is_nameless = connect.client_id.is_empty();
+                if is_nameless {
+                    connect.client_id = "nameless";
+                }
+            });
+            if is_nameless {
+                turn.connection.remember("nameless", []);
+            }
+        },
+    },
+    Fault {
+        name: "nameless-session-kept",
+        says: "an empty client id may ask for a session that is kept",
+        v311: "3.1.3-7 3.1.3-8",
+        v5: "",
+        touches: &[up(PacketType::Connect)],
+        act: |turn| edit_connect(turn, |connect| connect.clean_start |= connect.client_id.is_empty()),
+    },
+    Fault {
         name: "client-ids-cut-short",
-        says: "client ids that begin with the same 20 bytes are one",
+        says: "client ids that differ in their last letter only are one",
         v311: "3.1.3-2",
         v5: "3.1.3-2",
         touches: &[up(PacketType::Connect)],
         act: |turn| {
             edit_connect(turn, |connect| {
-                if let Some(short) = connect.client_id.get(..20) {
-                    connect.client_id = short;
+                if let Some((last, _)) = connect.client_id.char_indices().last() {
+                    connect.client_id = &connect.client_id[..last];
                 }
             });
         },
@@ -94,7 +145,11 @@ pub(super) const CONNACKS: &[Fault] = &[
         v311: "",
         v5: "3.2.2-1",
         touches: &[down(PacketType::ConnAck)],
-        act: |turn| turn.bytes[2] |= 0x02,
+        act: |turn| {
+            if let [_, _, flags, ..] = &mut turn.bytes[..] {
+                *flags |= 0x02;
+            }
+        },
     },
     Fault {
         name: "two-connacks",
@@ -103,6 +158,22 @@ pub(super) const CONNACKS: &[Fault] = &[
         v5: "3.2.0-2",
         touches: &[down(PacketType::ConnAck)],
         act: |turn| turn.bytes = turn.bytes.repeat(2),
+    },
+    Fault {
+        name: "connack-lost",
+        says: "CONNECT is never answered",
+        v311: "3.1.4-4",
+        v5: "3.1.4-5",
+        touches: &[down(PacketType::ConnAck)],
+        act: swallow,
+    },
+    Fault {
+        name: "method-unasked",
+        says: "CONNACK has an Authentication Method although CONNECT had none",
+        v311: "",
+        v5: "4.12.0-6",
+        touches: &[down(PacketType::ConnAck)],
+        act: |turn| turn.add_property(Property::AuthenticationMethod("PLAIN")),
     },
     Fault {
         name: "connack-behind-a-packet",
@@ -118,7 +189,11 @@ pub(super) const CONNACKS: &[Fault] = &[
         v311: "3.2.2-4",
         v5: "3.2.2-6",
         touches: &[down(PacketType::ConnAck)],
-        act: |turn| turn.bytes[2] |= u8::from(turn.bytes[3] != 0),
+        act: |turn| {
+            if let [_, _, flags, code, ..] = &mut turn.bytes[..] {
+                *flags |= u8::from(*code != 0);
+            }
+        },
     },
     Fault {
         name: "refusal-by-disconnect",
@@ -127,8 +202,10 @@ pub(super) const CONNACKS: &[Fault] = &[
         v5: "3.14.0-1",
         touches: &[down(PacketType::ConnAck)],
         act: |turn| {
-            if turn.bytes[3] >= 0x80 {
-                turn.bytes = vec![0xE0, 1, turn.bytes[3]];
+            if let [_, _, _, code, ..] = turn.bytes[..]
+                && code >= 0x80
+            {
+                turn.bytes = vec![0xE0, 1, code];
             }
         },
     },
@@ -261,7 +338,7 @@ pub(super) const CONNECTIONS: &[Fault] = &[
         name: "keep-alive-not-enforced",
         says: "a silent client stays connected beyond its keep-alive",
         v311: "3.1.2-24",
-        v5: "3.1.2-22",
+        v5: "3.1.2-22 3.2.2-22",
         touches: &[up(PacketType::Connect)],
         act: |turn| edit_connect(turn, |connect| connect.keep_alive_secs = 0),
     },

@@ -3,7 +3,7 @@
 use longwire_proto::packet::PacketType;
 use longwire_proto::property::Property;
 
-use super::{Fault, down, up};
+use super::{Fault, down, swallow, up};
 use crate::message::Message;
 use crate::proxy::Turn;
 
@@ -25,6 +25,18 @@ pub(super) const FAULTS: &[Fault] = &[
         act: |turn| turn.edit_message(|message| message.dup = message.qos > 0),
     },
     Fault {
+        name: "dup-at-qos-0",
+        says: "QoS 0 deliveries have DUP 1",
+        v311: "4.3.1-1",
+        v5: "4.3.1-1",
+        touches: &[down(PacketType::Publish)],
+        act: |turn| {
+            if turn.bytes[0] & 0x06 == 0 {
+                turn.bytes[0] |= 0x08;
+            }
+        },
+    },
+    Fault {
         name: "dup-travels",
         says: "DUP of the publisher is forwarded",
         v311: "3.3.1-3",
@@ -36,7 +48,7 @@ pub(super) const FAULTS: &[Fault] = &[
         name: "one-id-for-all",
         says: "all deliveries have id 1",
         v311: "2.3.1-4",
-        v5: "2.2.1-4",
+        v5: "2.2.1-4 4.3.2-1 4.3.3-1",
         touches: &[down(PacketType::Publish)],
         act: |turn| turn.edit_message(|message| message.id = 1),
     },
@@ -55,11 +67,11 @@ pub(super) const FAULTS: &[Fault] = &[
     },
     Fault {
         name: "deliveries-out-of-order",
-        says: "of two messages that are sent at once, the second leaves first",
-        v311: "4.6.0-6",
-        v5: "4.6.0-5",
+        says: "of two QoS 1 messages that are sent at once, the second leaves first",
+        v311: "4.6.0-5 4.6.0-6",
+        v5: "4.6.0-5 4.6.0-6",
         touches: &[down(PacketType::Publish)],
-        act: |turn| turn.is_late = turn.message().is_some_and(|message| message.qos > 0),
+        act: |turn| turn.is_late = turn.message().is_some_and(|message| message.qos == 1),
     },
     Fault {
         name: "topic-changed",
@@ -88,6 +100,27 @@ pub(super) const FAULTS: &[Fault] = &[
                 }
             });
         },
+    },
+    Fault {
+        name: "full-window-holds-back-all",
+        says: "PINGREQ is not answered while a delivery is open",
+        v311: "",
+        v5: "3.3.4-10 4.9.0-3",
+        touches: &[down(PacketType::Publish), up(PacketType::PubAck), down(PacketType::PingResp)],
+        act: |turn| match turn.packet_type() {
+            Some(PacketType::Publish) => turn.connection.remember("open", []),
+            Some(PacketType::PubAck) => turn.connection.forget("open"),
+            _ if turn.connection.knows("open") => swallow(turn),
+            _ => {}
+        },
+    },
+    Fault {
+        name: "long-topics-cut",
+        says: "topics are cut after 60,000 bytes",
+        v311: "4.7.3-3",
+        v5: "4.7.3-3",
+        touches: &[down(PacketType::Publish)],
+        act: |turn| turn.edit_message(|message| message.topic = message.topic.chars().take(60_000).collect()),
     },
     Fault {
         name: "receive-maximum-ignored",
@@ -163,6 +196,14 @@ pub(super) const FAULTS: &[Fault] = &[
                 }));
             });
         },
+    },
+    Fault {
+        name: "alias-beyond-the-announced-taken",
+        says: "an alias above the announced maximum is passed over",
+        v311: "",
+        v5: "3.3.2-9 3.2.2-17",
+        touches: &[up(PacketType::Publish)],
+        act: |turn| turn.lose_properties(|property| matches!(property, Property::TopicAlias(33..))),
     },
     Fault {
         name: "alias-never-refused",

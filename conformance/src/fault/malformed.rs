@@ -80,20 +80,51 @@ pub(super) const FAULTS: &[Fault] = &[
         },
     },
     Fault {
+        name: "protocol-level-not-checked",
+        says: "CONNECT of an unknown level is served as the nearest one",
+        v311: "3.1.2-2",
+        v5: "3.1.2-2",
+        touches: &[up(PacketType::Connect)],
+        act: |turn| {
+            let is_v5 = turn.version == Version::V5;
+            mend_connect(turn, |level, _| *level = if is_v5 { 5 } else { 4 });
+        },
+    },
+    Fault {
+        name: "will-flags-without-will-taken",
+        says: "Will QoS and Will Retain are not looked at where Will Flag is 0",
+        v311: "3.1.2-13",
+        v5: "3.1.2-11",
+        touches: &[up(PacketType::Connect)],
+        act: |turn| {
+            mend_connect(turn, |_, flags| {
+                if *flags & 0x04 == 0 {
+                    *flags &= !0x38;
+                }
+            });
+        },
+    },
+    Fault {
+        name: "will-qos-3-taken",
+        says: "Will QoS 3 counts as 1",
+        v311: "3.1.2-14",
+        v5: "3.1.2-12",
+        touches: &[up(PacketType::Connect)],
+        act: |turn| {
+            mend_connect(turn, |_, flags| {
+                if *flags & 0x1C == 0x1C {
+                    *flags &= !0x10;
+                }
+            });
+        },
+    },
+    Fault {
         name: "reserved-connect-flag-taken",
         says: "the reserved flag of CONNECT is not looked at",
         v311: "3.1.2-3",
         v5: "3.1.2-3",
         touches: &[up(PacketType::Connect)],
-        act: |turn| {
-            mend(turn, |_, body| {
-                // Behind the protocol name and its level.
-                let flags = field_end(body, 0) + 1;
-                if let Some(flags) = body.get_mut(flags) {
-                    *flags &= !0x01;
-                }
-            });
-        },
+        act: |turn| mend_connect(turn, |_, flags| *flags &= !0x01),
     },
     Fault {
         name: "qos-3-taken",
@@ -181,11 +212,34 @@ pub(super) const FAULTS: &[Fault] = &[
         v5: "3.8.3-5",
         touches: &[up(PacketType::Subscribe)],
         act: |turn| {
-            // Scenes put the bits into the options of the last filter, which end the packet.
             let mask = if turn.version == Version::V5 { 0x3F } else { 0x03 };
-            if let Some(options) = turn.bytes.last_mut() {
-                *options &= mask;
-            }
+            mend_options(turn, |_, options| *options &= mask);
+        },
+    },
+    Fault {
+        name: "no-local-on-a-shared-filter-taken",
+        says: "No Local on a shared subscription is passed over",
+        v311: "",
+        v5: "3.8.3-4",
+        touches: &[up(PacketType::Subscribe)],
+        act: |turn| {
+            mend_options(turn, |filter, options| {
+                if filter.starts_with(b"$share/") {
+                    *options &= !0x04;
+                }
+            });
+        },
+    },
+    Fault {
+        name: "empty-topic-taken",
+        says: "a PUBLISH without a topic is taken for one to a topic of the server",
+        v311: "4.7.3-1",
+        v5: "4.7.3-1 U5-22",
+        touches: &[up(PacketType::Publish)],
+        act: |turn| {
+            mend(turn, |_, body| {
+                mend_text(body, 0, |text| if text.is_empty() { "nameless".to_owned() } else { text });
+            });
         },
     },
     Fault {
@@ -196,7 +250,7 @@ pub(super) const FAULTS: &[Fault] = &[
         touches: &[up(PacketType::Subscribe), up(PacketType::Unsubscribe)],
         act: |turn| {
             // An id, and in 5.0 the length of no properties.
-            if turn.bytes[1] <= 3 {
+            if turn.bytes.len() <= 5 {
                 swallow(turn);
             }
         },
@@ -211,14 +265,44 @@ fn mend(turn: &mut Turn<'_>, change: impl FnOnce(u8, &mut Vec<u8>)) {
     turn.bytes = craft::frame(turn.bytes[0], &body);
 }
 
+/// Changes the protocol level and the flags of a CONNECT.
+fn mend_connect(turn: &mut Turn<'_>, change: impl FnOnce(&mut u8, &mut u8)) {
+    mend(turn, |_, body| {
+        let level = field_end(body, 0);
+        if let Some([level, flags, ..]) = body.get_mut(level..) {
+            change(level, flags);
+        }
+    });
+}
+
 /// Replaces what is not UTF-8 in the first filter of a request.
 fn mend_filter(turn: &mut Turn<'_>) {
-    let is_v5 = turn.version == Version::V5;
+    let version = turn.version;
+    mend(turn, |_, body| mend_text(body, first_filter(body, version), |text| text));
+}
+
+/// Changes the options of each filter of a SUBSCRIBE.
+fn mend_options(turn: &mut Turn<'_>, change: impl Fn(&[u8], &mut u8)) {
+    let version = turn.version;
     mend(turn, |_, body| {
-        // Behind the id, and in 5.0 behind the properties with their length of one byte.
-        let properties = if is_v5 { 1 + usize::from(body.get(2).copied().unwrap_or(0)) } else { 0 };
-        mend_text(body, 2 + properties, |text| text);
+        let mut start = first_filter(body, version);
+        while start < body.len() {
+            let end = field_end(body, start);
+            let (before, after) = body.split_at_mut_checked(end).unwrap_or_default();
+            if let (Some(filter), Some(options)) = (before.get(start + 2..), after.first_mut()) {
+                change(filter, options);
+            }
+            start = end + 1;
+        }
     });
+}
+
+/// Where the filters of a request begin: behind its id, and in 5.0 behind properties with a length of one byte.
+fn first_filter(body: &[u8], version: Version) -> usize {
+    match body.get(2) {
+        Some(&properties) if version == Version::V5 => 3 + usize::from(properties),
+        _ => 2,
+    }
 }
 
 /// Changes the text that begins here, after what is not UTF-8 in it has been replaced.

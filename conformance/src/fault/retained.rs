@@ -17,6 +17,16 @@ pub(super) const FAULTS: &[Fault] = &[
         act: |turn| turn.edit_message(|message| message.retain &= message.payload.is_empty()),
     },
     Fault {
+        name: "qos-0-not-stored",
+        says: "a QoS 0 PUBLISH with RETAIN 1 leaves what was retained before",
+        v311: "3.3.1-7",
+        v5: "3.3.1-5",
+        touches: &[up(PacketType::Publish)],
+        act: |turn| {
+            turn.edit_message(|message| message.retain &= message.qos > 0 || message.payload.is_empty());
+        },
+    },
+    Fault {
         name: "plain-publish-stored",
         says: "a PUBLISH with RETAIN 0 is stored",
         v311: "3.3.1-12",

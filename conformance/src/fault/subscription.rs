@@ -72,14 +72,14 @@ pub(super) const ANSWERS: &[Fault] = &[
         name: "less-delivered-than-granted",
         says: "SUBACK grants QoS 1 and 2, and messages are delivered at QoS 0",
         v311: "3.8.4-6",
-        v5: "3.8.4-8",
+        v5: "3.8.4-8 4.8.2-3",
         touches: &[up(PacketType::Subscribe), down(PacketType::SubAck)],
         act: grant_more_than_is_delivered,
     },
     Fault {
         name: "unsuback-lost",
         says: "UNSUBSCRIBE is never answered",
-        v311: "3.10.4-4",
+        v311: "3.10.4-4 3.10.4-5",
         v5: "3.10.4-4",
         touches: &[down(PacketType::UnsubAck)],
         act: swallow,
@@ -113,6 +113,22 @@ pub(super) const ANSWERS: &[Fault] = &[
         v5: "3.11.3-1",
         touches: &[down(PacketType::UnsubAck)],
         act: |turn| turn.edit_codes(|codes| codes.reverse()),
+    },
+    Fault {
+        name: "only-the-first-filter-subscribed",
+        says: "all filters of a SUBSCRIBE but the first are forgotten",
+        v311: "3.8.4-4",
+        v5: "3.8.4-5",
+        touches: &[up(PacketType::Subscribe)],
+        act: keep_first_filter,
+    },
+    Fault {
+        name: "only-the-first-filter-unsubscribed",
+        says: "all filters of an UNSUBSCRIBE but the first are forgotten",
+        v311: "3.10.4-6",
+        v5: "3.10.4-6",
+        touches: &[up(PacketType::Unsubscribe)],
+        act: keep_first_filter,
     },
     Fault {
         name: "unsubscribe-forgotten",
@@ -182,6 +198,20 @@ pub(super) const OPTIONS: &[Fault] = &[
         },
     },
     Fault {
+        name: "plus-matches-several-levels",
+        says: "`+` matches any number of levels to the end",
+        v311: "4.7.1-3 3.3.2-3",
+        v5: "4.7.1-2 3.3.2-3",
+        touches: &[up(PacketType::Subscribe), up(PacketType::Unsubscribe)],
+        act: |turn| {
+            turn.edit_filters(|filter, _| {
+                if let Some(plus) = filter.find("/+") {
+                    filter.replace_range(plus + 1.., "#");
+                }
+            });
+        },
+    },
+    Fault {
         name: "parent-level-not-matched",
         says: "`a/#` does not match `a`",
         v311: "4.7.1-2",
@@ -202,7 +232,7 @@ pub(super) const IDENTIFIERS: &[Fault] = &[
         name: "identifier-lost",
         says: "deliveries carry no Subscription Identifier",
         v311: "",
-        v5: "3.3.4-3",
+        v5: "3.3.4-3 3.3.4-5",
         touches: &[down(PacketType::Publish)],
         act: |turn| {
             turn.lose_properties(|property| matches!(property, Property::SubscriptionIdentifier(_)));
@@ -245,6 +275,16 @@ fn grant_more_than_is_delivered(turn: &mut Turn<'_>) {
             }
         });
     }
+}
+
+/// Makes filters that no topic matches of all but the first.
+fn keep_first_filter(turn: &mut Turn<'_>) {
+    let mut is_first = true;
+    turn.edit_filters(|filter, _| {
+        if !std::mem::take(&mut is_first) {
+            filter.insert_str(0, "nowhere/");
+        }
+    });
 }
 
 /// Notes the filters of a session, which begin anew with a clean start.

@@ -91,7 +91,7 @@ pub(crate) struct Turn<'a> {
     pub(crate) bytes: Vec<u8>,
     /// What is sent back to where the packet came from.
     pub(crate) answer: Vec<u8>,
-    /// It is passed on behind the next packet that the fault touches, or when none has come for a moment.
+    /// It is passed on behind the next packet that is late too, or when nothing has come for a moment.
     pub(crate) is_late: bool,
     /// Both sides are closed after this.
     pub(crate) is_cut: bool,
@@ -198,7 +198,7 @@ impl Turn<'_> {
     }
 
     /// Changes the filters of a SUBSCRIBE or UNSUBSCRIBE, and the options of a SUBSCRIBE.
-    pub(crate) fn edit_filters(&mut self, change: impl Fn(&mut String, &mut SubscribeOptions)) {
+    pub(crate) fn edit_filters(&mut self, mut change: impl FnMut(&mut String, &mut SubscribeOptions)) {
         let (mut subscribed, mut unsubscribed) = Default::default();
         let old = std::mem::take(&mut self.bytes);
         self.bytes = match decoded(&old, self.version, self.from) {
