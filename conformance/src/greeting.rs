@@ -23,6 +23,9 @@ const CONNACK: u8 = 0x20;
 /// Code of CONNACK for a version that the server does not speak, before 5.0 and since.
 const UNSUPPORTED_VERSION: [u8; 2] = [0x01, 0x84];
 
+/// How the client id of the greeting ends.
+pub(crate) const NAME: &str = "greeting";
+
 /// What a target says to a plain CONNECT.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Greeting {
@@ -89,7 +92,7 @@ fn answer(address: SocketAddr, version: Version) -> std::io::Result<Vec<u8>> {
 
 fn connect(version: Version) -> Vec<u8> {
     let head = [version as u8, CLEAN, 0, KEEP_ALIVE_SECS];
-    let id = format!("{}greeting", unused_tag());
+    let id = format!("{}{NAME}", unused_tag());
     let body = [&craft::field("MQTT"), &head[..], &craft::properties(version, &[]), &craft::field(id)];
     craft::frame(0x10, &craft::join(&body))
 }

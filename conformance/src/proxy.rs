@@ -2,7 +2,8 @@
 //!
 //! Every connection has a thread per direction, which cuts its stream into packets ([`cut`]) and lets the fault act
 //! where it wants to ([`turn`]). Everything else passes on byte by byte, half-closes too; a reset passes on as an end in
-//! both directions. A direction that cannot be written to any more is read to its end, so that nobody waits for it.
+//! both directions. A direction that cannot be written to any more is read to its end, so that nobody waits for it. The
+//! greeting before the scenes is let through, because nothing would be played without it.
 
 mod cut;
 mod turn;
@@ -19,6 +20,7 @@ use longwire_proto::packet::{Packet, PacketType};
 use longwire_proto::{Version, decode};
 
 use crate::fault::{Fault, Touch};
+use crate::greeting;
 use cut::{Cutter, Piece};
 pub(crate) use turn::{Notes, Side, Turn, encoded, publish};
 
@@ -215,8 +217,7 @@ impl Connection {
     fn pass_end(&self, from: Side, late: &[u8], how: Shutdown) {
         let to = self.end(from.other());
         to.write(late, true);
-        let ends = Touch::End(from);
-        if self.shared.fault.is_some_and(|fault| fault.touches.contains(&ends)) {
+        if self.fault().is_some_and(|fault| fault.touches.contains(&Touch::End(from))) {
             let outcome = self.act(from, true, Vec::new());
             to.write(&outcome.on, true);
             if outcome.stays_open {
@@ -228,9 +229,14 @@ impl Connection {
 
     /// Whether the fault wants packets from this side that begin with this byte.
     fn touches(&self, from: Side, first: u8) -> bool {
-        let Some(fault) = self.shared.fault else { return false };
+        let Some(fault) = self.fault() else { return false };
         PacketType::from_first_byte(first)
             .is_some_and(|packet_type| fault.touches.contains(&Touch::Packet(from, packet_type)))
+    }
+
+    /// The fault that this connection has.
+    fn fault(&self) -> Option<&'static Fault> {
+        self.shared.fault.filter(|_| !self.state().client_id.ends_with(greeting::NAME))
     }
 
     /// Notes what a CONNECT says about its connection.

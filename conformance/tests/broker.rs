@@ -3,23 +3,14 @@
 //! Cargo tells a test nothing about programs of other packages, so the program is looked for beside this test's own
 //! folder; `cargo xtask test` builds it first.
 
-use std::path::PathBuf;
+mod support;
 
 use longwire_conformance::{Outcome, own};
 
 #[test]
 fn our_broker_passes_every_scene() {
-    let (report, log) = own::judge(&program(), &|_| {}).unwrap_or_else(|why| panic!("{why}"));
+    let (report, log) = own::judge(&support::program(), &|_| {}).unwrap_or_else(|why| panic!("{why}"));
     let others = report.performances.iter().filter(|scene| scene.outcome != Outcome::Passed);
     let told: Vec<String> = others.map(ToString::to_string).collect();
     assert!(told.is_empty(), "{}\n{report}\nlast lines of the broker:\n{log}", told.join("\n"));
-}
-
-/// The program in the target folder that this test was built into.
-fn program() -> PathBuf {
-    let test = std::env::current_exe().expect("a running test has a path");
-    let folder = test.ancestors().nth(2).expect("tests are built into target/<profile>/deps");
-    let program = folder.join(format!("longwire{}", std::env::consts::EXE_SUFFIX));
-    assert!(program.exists(), "{} is missing: run `cargo build -p longwire` first", program.display());
-    program
 }

@@ -5,10 +5,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
+
+mod support;
 
 use longwire_conformance::{
     Fault, Outcome, Proxy, Report, Settings, Target, Version, catalogue, faults, run,
@@ -109,14 +110,5 @@ fn side_by_side<T: Sync>(items: &[T], action: impl Fn(&T) + Sync) {
 
 fn broker() -> Target {
     let settings = ["limits.connect_timeout_secs=2", "limits.packet_timeout_secs=3"];
-    Target::longwire(&program(), &settings).unwrap_or_else(|why| panic!("{why}"))
-}
-
-/// The program in the target folder that this test was built into.
-fn program() -> PathBuf {
-    let test = std::env::current_exe().expect("a running test has a path");
-    let folder = test.ancestors().nth(2).expect("tests are built into target/<profile>/deps");
-    let program = folder.join(format!("longwire{}", std::env::consts::EXE_SUFFIX));
-    assert!(program.exists(), "{} is missing: run `cargo build -p longwire` first", program.display());
-    program
+    Target::longwire(&support::program(), &settings).unwrap_or_else(|why| panic!("{why}"))
 }

@@ -449,10 +449,10 @@ fn offline_session_gets_what_was_published(stage: &Stage<'_>) -> Check {
     same("queued messages", &sure, &vec![(1, "qos 1".to_owned()), (2, "qos 2".to_owned())])
 }
 
-/// Two ids with the same beginning have their own subscriptions and queues.
+/// Ids with the same beginning, of one length or not, have their own subscriptions and queues.
 fn sessions_of_different_ids_never_mix(stage: &Stage<'_>) -> Check {
-    let logins: [Login<'_>; 2] = [stage.login("dev").keep(), stage.login("devb").keep()];
-    let topics = [stage.topic("one"), stage.topic("two")];
+    let logins: [Login<'_>; 3] = ["dev", "deva", "devb"].map(|name| stage.login(name).keep());
+    let topics = ["one", "two", "three"].map(|name| stage.topic(name));
     for (login, topic) in logins.iter().zip(&topics) {
         let mut device = login.open_with_session(false)?;
         device.subscribe(topic, 1)?;
