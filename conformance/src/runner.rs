@@ -87,22 +87,16 @@ fn selection(settings: &Settings) -> Vec<(Scene, Version)> {
     let scenes = all();
     let pairs =
         scenes.iter().flat_map(|scene| settings.versions.iter().map(move |&version| (*scene, version)));
-    let playable: Vec<_> = pairs.filter(|(scene, version)| scene.plays_in(*version)).collect();
-    let Some(only) = &settings.only else { return playable };
-    let ids: BTreeSet<String> = playable.iter().flat_map(|(scene, version)| scene.proves(*version)).collect();
-    let wanted = |(scene, version): &(Scene, Version)| {
-        only.split_whitespace().any(|word| selects(word, ids.contains(word), scene, *version))
+    let playable = pairs.filter(|(scene, version)| scene.plays_in(*version));
+    let Some(only) = &settings.only else { return playable.collect() };
+    let named: Vec<_> = playable.map(|pair| (pair, pair.0.name(), pair.0.proves(pair.1))).collect();
+    let ids: BTreeSet<&str> = named.iter().flat_map(|(.., proves)| proves).map(String::as_str).collect();
+    let (whole, parts): (Vec<&str>, Vec<&str>) = only.split_whitespace().partition(|word| ids.contains(word));
+    let wanted = |name: &str, proves: &[String]| {
+        whole.iter().any(|word| proves.iter().any(|id| id == word))
+            || parts.iter().any(|word| name.contains(word) || proves.iter().any(|id| id.contains(word)))
     };
-    playable.into_iter().filter(wanted).collect()
-}
-
-/// Whether a word selects a scene: a whole id those that quote it, anything else by a part of a name or an id.
-fn selects(word: &str, whole_id: bool, scene: &Scene, version: Version) -> bool {
-    let quoted = scene.proves(version);
-    if whole_id {
-        return quoted.iter().any(|id| id == word);
-    }
-    scene.name().contains(word) || quoted.iter().any(|id| id.contains(word))
+    named.iter().filter(|(_, name, proves)| wanted(name, proves)).map(|(pair, ..)| *pair).collect()
 }
 
 fn play_all(

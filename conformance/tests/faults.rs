@@ -5,8 +5,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{LazyLock, Mutex};
 use std::time::Instant;
 
 mod support;
@@ -77,10 +77,11 @@ fn missed(fault: &'static Fault, version: Version, broker: &Target) -> Vec<Strin
 
 /// Names of the scenes that quote this id, those with clocks last.
 fn quoting(id: &str, version: Version) -> Vec<String> {
-    let nowhere = SocketAddr::from(([127, 0, 0, 1], 1883));
-    let (versions, only) = (vec![version], Some(id.to_owned()));
-    let scenes = catalogue(&Settings { versions, only, ..Settings::new(nowhere) });
-    scenes.into_iter().map(|(name, ..)| name).rev().collect()
+    static SCENES: LazyLock<Vec<(String, Version, Vec<String>)>> =
+        LazyLock::new(|| catalogue(&Settings::new(SocketAddr::from(([127, 0, 0, 1], 1883)))));
+    let scenes =
+        SCENES.iter().rev().filter(|(_, of, proves)| *of == version && proves.iter().any(|own| own == id));
+    scenes.map(|(name, ..)| name.clone()).collect()
 }
 
 /// Plays the scenes with these names.
