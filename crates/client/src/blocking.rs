@@ -4,7 +4,6 @@
 //! into an async task, whose thread it would block.
 
 use std::future::Future;
-use std::io;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
@@ -14,6 +13,7 @@ use std::time::{Duration, Instant};
 use longwire_proto::client::Connected;
 use longwire_proto::{QoS, ReasonCode};
 
+use crate::dial_error::{DialError, DialFault};
 use crate::driver::Driver;
 use crate::error::{AcknowledgeError, Cause, ConnectError, PublishError, SubscribeError};
 use crate::message::{Message, Publication, Subscription};
@@ -38,8 +38,7 @@ impl Client {
     /// The options are not valid, this first connection fails, or no thread can be started (as `Unreachable`).
     pub fn connect(options: Options) -> Result<(Client, Messages), ConnectError> {
         let (client, messages, driver) = crate::Client::build(options, true)?;
-        run_on_own_thread(driver)
-            .map_err(|error| ConnectError::Failed(Cause::Unreachable(Arc::new(error))))?;
+        run_on_own_thread(driver)?;
         block_on(client.connected()).map_err(ConnectError::Failed)?;
         Ok((Client(client), Messages(messages)))
     }
@@ -113,10 +112,15 @@ impl Publishing {
 }
 
 /// Runs the client's task on a thread that ends with it.
-fn run_on_own_thread(driver: Driver) -> io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let run = move || runtime.block_on(driver.run());
-    thread::Builder::new().name("longwire-client".to_owned()).spawn(run).map(|_| ())
+fn run_on_own_thread(driver: Driver) -> Result<(), ConnectError> {
+    let place = driver.place();
+    let start = || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let run = move || runtime.block_on(driver.run());
+        thread::Builder::new().name("longwire-client".to_owned()).spawn(run)
+    };
+    let failed = |error| DialError { place, fault: DialFault::Thread(error) };
+    start().map(drop).map_err(|error| ConnectError::Failed(Cause::Unreachable(Arc::new(failed(error)))))
 }
 
 /// Wakes a thread that waits in [`block_on_until`].

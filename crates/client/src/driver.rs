@@ -1,8 +1,8 @@
 //! The task behind a client: it dials, moves bytes between the socket and the machine, keeps time, and dials again.
 //!
 //! Neighbours: `shared` holds the machine, `reconnect` decides about the next attempt. The driver reads only while
-//! there is room for what it may read: messages have a bounded queue, answers a bounded output. The transport is
-//! any byte stream; only [`Driver::dial`] knows that it is TCP.
+//! there is room for what it may read: messages have a bounded queue, answers a bounded output. To it
+//! every transport is the same stream of bytes.
 
 use std::io;
 use std::sync::Arc;
@@ -13,7 +13,6 @@ use longwire_proto::client as machine;
 use longwire_proto::client::Received;
 use longwire_proto::property::Properties;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
-use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
@@ -59,6 +58,7 @@ enum Answer {
 enum Happening {
     Read(io::Result<usize>),
     Wrote(io::Result<usize>),
+    Flushed(io::Result<()>),
     /// The message that was stuck has found its place, or nobody wants it any more.
     Unstuck,
     /// A call was made, or time has passed.
@@ -72,6 +72,8 @@ struct Pipe<S> {
     inbox: Vec<u8>,
     outbox: Vec<u8>,
     written: usize,
+    /// Nothing of what was written waits inside the transport.
+    flushed: bool,
     /// A message for which there was no room; nothing is read until there is.
     stuck: Option<Delivery>,
 }
@@ -84,6 +86,11 @@ impl Driver {
         once_first: bool,
     ) -> Self {
         Driver { shared, dial, messages, once_first }
+    }
+
+    /// The server, in words.
+    pub(crate) fn place(&self) -> String {
+        self.dial.transport.place.to_string()
     }
 
     /// Connects, and connects again, until that is not wanted any more or cannot help.
@@ -114,7 +121,7 @@ impl Driver {
     async fn connection(&mut self) -> (Cause, Option<Duration>) {
         let shared = Arc::clone(&self.shared);
         let dialled = tokio::select! {
-            dialled = self.dial() => dialled,
+            dialled = self.dial.transport.open() => dialled,
             () = shared.stopped() => return (Cause::Ended(machine::Cause::Requested), None),
         };
         let stream = match dialled {
@@ -138,16 +145,6 @@ impl Driver {
         (cause, accepted.then(|| began.elapsed()))
     }
 
-    /// Opens a TCP connection, which is ordered and loses nothing `[MQTT-4.2.0-1]` `[MQTT-7.1.2-1 of 3.1.1]`.
-    async fn dial(&mut self) -> io::Result<TcpStream> {
-        let address = (self.dial.host.as_str(), self.dial.port);
-        let stream = timeout(self.dial.timeout, TcpStream::connect(address)).await.map_err(|_| {
-            io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {:?}", self.dial.timeout))
-        })??;
-        stream.set_nodelay(true)?;
-        Ok(stream)
-    }
-
     /// Serves a connection until it is over, and closes it then: after our DISCONNECT `[MQTT-3.14.4-2]`
     /// `[MQTT-3.14.4-1 of 3.1.1]` as after the server's `[U5-41]`, a refusal or a fault `[MQTT-4.13.2-1]`. What goes
     /// wrong here concerns no other connection `[MQTT-4.8.0-2 of 3.1.1]`.
@@ -161,7 +158,7 @@ impl Driver {
             let is_over = turn.over.is_some();
             if let Some(cause) = turn.over {
                 let deadline = *farewell.get_or_insert_with(|| Instant::now() + FAREWELL);
-                if pipe.outbox.is_empty() || deadline <= Instant::now() {
+                if pipe.is_idle() || deadline <= Instant::now() {
                     if matches!(cause, machine::Cause::Requested | machine::Cause::Violation { .. }) {
                         pipe.close(deadline).await;
                     }
@@ -176,7 +173,10 @@ impl Driver {
                 Happening::Read(Err(error)) => return lost(error),
                 Happening::Wrote(Ok(0)) => return lost(io::ErrorKind::WriteZero.into()),
                 Happening::Wrote(Ok(bytes)) => pipe.wrote(bytes),
-                Happening::Wrote(Err(error)) => return self.last_words(&mut pipe, error).await,
+                Happening::Flushed(Ok(())) => pipe.flushed = true,
+                Happening::Wrote(Err(error)) | Happening::Flushed(Err(error)) => {
+                    return self.last_words(&mut pipe, error).await;
+                }
                 Happening::Unstuck => {
                     self.go_on_reading(&mut pipe);
                     self.feed(&mut pipe);
@@ -196,9 +196,7 @@ impl Driver {
         let stuck = pipe.stuck.is_some();
         tokio::select! {
             read = pipe.reader.read_buf(&mut pipe.inbox), if may_read && !stuck => Happening::Read(read),
-            written = pipe.writer.write(&pipe.outbox[pipe.written..]), if !pipe.outbox.is_empty() => {
-                Happening::Wrote(written)
-            }
+            happening = push(&mut pipe.writer, &pipe.outbox[pipe.written..]), if !pipe.is_idle() => happening,
             permit = self.messages.reserve(), if may_read && stuck => {
                 if let Ok(permit) = permit
                     && let Some(delivery) = pipe.stuck.take()
@@ -304,6 +302,7 @@ impl<S: AsyncRead + AsyncWrite> Pipe<S> {
             inbox: Vec::with_capacity(READ_BYTES),
             outbox: Vec::new(),
             written: 0,
+            flushed: true,
             stuck: None,
         }
     }
@@ -323,8 +322,14 @@ impl<S: AsyncRead + AsyncWrite> Pipe<S> {
 }
 
 impl<S> Pipe<S> {
+    /// Everything has left.
+    fn is_idle(&self) -> bool {
+        self.outbox.is_empty() && self.flushed
+    }
+
     fn wrote(&mut self, bytes: usize) {
         self.written += bytes;
+        self.flushed = false;
         if self.written >= self.outbox.len() {
             self.outbox.clear();
             self.written = 0;
@@ -342,8 +347,17 @@ impl<S> Pipe<S> {
     }
 }
 
+/// Writes, or once all is written flushes: TLS and WebSocket keep bytes back until then.
+async fn push(writer: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> Happening {
+    if bytes.is_empty() {
+        Happening::Flushed(writer.flush().await)
+    } else {
+        Happening::Wrote(writer.write(bytes).await)
+    }
+}
+
 fn lost(error: io::Error) -> Cause {
-    Cause::Lost(Arc::new(error))
+    Cause::Lost(Arc::new(crate::transport::explained(error)))
 }
 
 fn closed_by_server() -> io::Error {

@@ -5,14 +5,17 @@ use std::io;
 use std::sync::Arc;
 
 use longwire_proto::client as machine;
-use longwire_proto::client::SettingsError;
 use longwire_proto::{QoS, ReasonCode};
+
+use crate::dial_error::DialError;
+use crate::options::OptionsError;
 
 /// Why there is no connection (any more).
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub enum Cause {
     /// The server could not be reached.
-    Unreachable(Arc<io::Error>),
+    Unreachable(Arc<DialError>),
     /// The connection broke, or the server closed it without a word.
     Lost(Arc<io::Error>),
     /// The protocol came to an end: asked for, refused, silent, or a rule was broken.
@@ -24,7 +27,7 @@ pub enum Cause {
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Cause::Unreachable(error) => write!(f, "the server cannot be reached: {error}"),
+            Cause::Unreachable(error) => error.fmt(f),
             Cause::Lost(error) => write!(f, "the connection was lost: {error}"),
             Cause::Ended(cause) => cause.fmt(f),
             Cause::AuthenticationGivenUp => f.write_str("the server's challenge could not be answered"),
@@ -35,7 +38,8 @@ impl fmt::Display for Cause {
 impl std::error::Error for Cause {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Cause::Unreachable(error) | Cause::Lost(error) => Some(error.as_ref()),
+            Cause::Unreachable(error) => Some(error.as_ref()),
+            Cause::Lost(error) => Some(error.as_ref()),
             Cause::Ended(_) | Cause::AuthenticationGivenUp => None,
         }
     }
@@ -44,15 +48,15 @@ impl std::error::Error for Cause {
 /// Why `Client::connect` gave no client.
 #[derive(Clone, Debug)]
 pub enum ConnectError {
-    /// The options contradict each other or the protocol.
-    Options(SettingsError),
+    /// No client can be made of the options.
+    Options(Arc<OptionsError>),
     /// The first connection failed.
     Failed(Cause),
 }
 
-impl From<SettingsError> for ConnectError {
-    fn from(error: SettingsError) -> Self {
-        ConnectError::Options(error)
+impl From<OptionsError> for ConnectError {
+    fn from(error: OptionsError) -> Self {
+        ConnectError::Options(Arc::new(error))
     }
 }
 
@@ -89,6 +93,7 @@ impl std::error::Error for PublishError {}
 
 /// Why a publication that was accepted did not arrive, or may not have.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub enum AcknowledgeError {
     /// The server refused it with this code.
     Refused(ReasonCode),
@@ -121,6 +126,7 @@ impl std::error::Error for AcknowledgeError {}
 
 /// Why a subscription (or its end) was not granted.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub enum SubscribeError {
     /// It cannot be asked for as it is.
     Rejected(machine::SubscribeError),

@@ -11,6 +11,7 @@ use crate::error::Cause;
 
 /// Something that happened to the connection.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub enum Event {
     /// The server accepted a connection.
     Connected(Arc<Connected>),

@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use longwire_proto::client as machine;
-use longwire_proto::client::{AuthenticateError, Connected, Outcome, SettingsError};
+use longwire_proto::client::{AuthenticateError, Connected, Outcome};
 use longwire_proto::packet::SubscribeOptions;
 use longwire_proto::property::Properties;
 use longwire_proto::{QoS, ReasonCode};
@@ -17,7 +17,7 @@ use crate::driver::Driver;
 use crate::error::{AcknowledgeError, Cause, ConnectError, PublishError, SubscribeError};
 use crate::event::Events;
 use crate::message::{Delivery, Message, Publication, Subscription};
-use crate::options::Options;
+use crate::options::{Options, OptionsError};
 use crate::shared::{Failure, Pending, Shared, State};
 
 /// A client, connected or on its way to be. Clones act on the same connection.
@@ -115,7 +115,7 @@ impl Client {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn start(options: Options) -> Result<(Client, Messages, Events), SettingsError> {
+    pub fn start(options: Options) -> Result<(Client, Messages, Events), OptionsError> {
         let (client, messages, driver) = Client::build(options, false)?;
         let events = client.events();
         tokio::spawn(driver.run());
@@ -126,8 +126,8 @@ impl Client {
     pub(crate) fn build(
         options: Options,
         once_first: bool,
-    ) -> Result<(Client, Messages, Driver), SettingsError> {
-        let (settings, dial) = options.into_settings();
+    ) -> Result<(Client, Messages, Driver), OptionsError> {
+        let (settings, dial) = options.into_settings()?;
         let shared = Shared::new(machine::Client::new(settings)?, dial.ends_session);
         let (sender, receiver) = mpsc::channel(dial.messages_max);
         let driver = Driver::new(Arc::clone(&shared), dial, sender, once_first);

@@ -51,9 +51,10 @@
 //! | messages come faster than they are taken | the client stops reading; the server holds them back |
 //! | the server breaks a rule | 5.0: DISCONNECT with the reason; the connection is closed, and dialled again |
 //!
-//! The transport is plain TCP. The protocol itself is `longwire_proto::client`, a state machine without I/O.
+//! It travels over TCP, TLS, WebSocket or a Unix socket, through a proxy if need be. The protocol itself is `longwire_proto::client`, a state machine without I/O.
 
 pub mod blocking;
+mod dial_error;
 mod driver;
 mod error;
 mod event;
@@ -63,7 +64,12 @@ mod options;
 mod random;
 mod reconnect;
 mod shared;
+#[cfg(feature = "tls")]
+mod tls;
+mod transport;
+mod url;
 
+pub use dial_error::{DialError, DialFault, Step};
 pub use error::{AcknowledgeError, Cause, ConnectError, PublishError, SubscribeError};
 pub use event::{Event, Events};
 pub use handle::{Client, Messages, Publishing};
@@ -72,8 +78,14 @@ pub use longwire_proto::packet::{RetainHandling, SubscribeOptions};
 pub use longwire_proto::property::{Properties, PropertiesBuf, Property};
 pub use longwire_proto::{QoS, ReasonCode, Version};
 pub use message::{Message, Publication, Subscription};
-pub use options::{Options, Url, UrlError};
+pub use options::{Options, OptionsError};
 pub use reconnect::Reconnect;
+#[cfg(feature = "tls")]
+pub use tls::{Tls, TlsError, TlsFault};
+#[cfg(feature = "websocket")]
+pub use transport::websocket::{WebSocket, WebSocketError};
+pub use transport::{Proxy, ProxyError};
+pub use url::{Scheme, Url, UrlError};
 
 /// The examples of the guide, compiled with those of the library.
 #[cfg(doctest)]

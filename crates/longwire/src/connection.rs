@@ -131,7 +131,7 @@ impl Talk {
                         "the server did not renew the subscription to '{filter}': {reason}"
                     ));
                 }
-                Event::ReAuthenticated | Event::Ended(_) => {}
+                _ => {}
             }
         }
     }
@@ -264,11 +264,7 @@ impl ConnectionArgs {
             None => format!("{}:{}", self.host, self.port),
         };
         match cause {
-            Cause::Unreachable(error) => {
-                format!(
-                    "cannot reach {place}: {error}; is a broker running there? -h and -p choose another place"
-                )
-            }
+            Cause::Unreachable(error) => format!("{error} -h and -p choose another place"),
             cause => format!("no connection to {place}: {cause}"),
         }
     }
