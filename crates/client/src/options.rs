@@ -360,6 +360,10 @@ impl Options {
         Ok((self.settings, dial))
     }
 
+    #[cfg_attr(
+        not(any(feature = "tls", feature = "websocket")),
+        allow(clippy::unnecessary_wraps, reason = "it fails with these features")
+    )]
     fn transport(&self) -> Result<Transport, OptionsError> {
         let default_port = self.scheme().port();
         let place = match &self.place {
@@ -391,6 +395,10 @@ impl Options {
         })
     }
 
+    #[cfg_attr(
+        not(any(feature = "tls", feature = "websocket")),
+        allow(clippy::unused_self, reason = "these features leave only one scheme")
+    )]
     fn scheme(&self) -> Scheme {
         #[cfg(feature = "tls")]
         let tls = self.tls.is_some();

@@ -205,7 +205,8 @@ fn certificate_fault(error: &CertificateError) -> TlsFault {
             wanted: expected.to_str().into_owned(),
             names: presented.iter().map(|name| plain_name(name)).collect(),
         },
-        CertificateError::UnknownIssuer => TlsFault::UnknownIssuer,
+        // A bad signature is that of an authority with the same name and another key.
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => TlsFault::UnknownIssuer,
         other => TlsFault::Certificate(other.to_string()),
     }
 }

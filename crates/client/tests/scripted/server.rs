@@ -6,8 +6,8 @@ use longwire_client::{Options, Properties, PropertiesBuf, Property, QoS, ReasonC
 use longwire_proto::decode::{self, Decoded, Receiver, Rules};
 use longwire_proto::encode;
 use longwire_proto::packet::{Ack, ConnAck, Packet, PacketId, Publish, SubAck};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpListener;
 use tokio::time::timeout;
 
 /// Nothing on loopback takes this long; a test that waits for so long has failed.
@@ -17,9 +17,14 @@ pub(crate) struct Server {
     listener: TcpListener,
 }
 
+/// Any transport.
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
 /// One accepted connection.
 pub(crate) struct Link {
-    stream: TcpStream,
+    stream: Box<dyn Stream>,
     version: Version,
     bytes: Vec<u8>,
 }
@@ -59,7 +64,7 @@ impl Server {
     pub(crate) async fn accept(&self) -> Link {
         let accepted = timeout(PATIENCE, self.listener.accept()).await.expect("the client dials in time");
         let (stream, _) = accepted.expect("accepted");
-        Link { stream, version: Version::V5, bytes: Vec::new() }
+        Link::over(stream)
     }
 
     /// The next connection after CONNECT and an accepting CONNACK.
@@ -81,6 +86,11 @@ impl Server {
 }
 
 impl Link {
+    /// A connection by some transport, before anything was read from it.
+    pub(crate) fn over(stream: impl Stream + 'static) -> Self {
+        Link { stream: Box::new(stream), version: Version::V5, bytes: Vec::new() }
+    }
+
     /// The next packet of the client, which must come.
     pub(crate) async fn expect(&mut self) -> Seen {
         self.next().await.expect("the client is still connected")
