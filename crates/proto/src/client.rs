@@ -261,6 +261,43 @@ impl Client {
         }
     }
 
+    /// Asks the server at once whether it is there, for instance after this machine slept; it has the usual time to answer.
+    pub fn probe(&mut self, now_ms: u64) {
+        if let Phase::Online(link) = &mut self.phase {
+            link.keep_alive.pinged(now_ms);
+            self.write(&Packet::PingReq);
+        }
+    }
+
+    /// User name and password of the connections to come.
+    ///
+    /// # Errors
+    /// No valid CONNECT can be made with them; the former ones stay.
+    pub fn set_credentials(
+        &mut self,
+        user_name: Option<String>,
+        password: Option<Vec<u8>>,
+    ) -> Result<(), SettingsError> {
+        let settings = Settings { user_name, password, ..self.settings.clone() };
+        settings.check()?;
+        self.settings = settings;
+        Ok(())
+    }
+
+    /// The Authentication Data of the CONNECTs to come, if the settings name a method.
+    ///
+    /// # Errors
+    /// It is longer than 65,535 bytes; the former stays.
+    pub fn set_authentication_data(&mut self, data: Option<Vec<u8>>) -> Result<(), SettingsError> {
+        let mut settings = self.settings.clone();
+        if let Some(authentication) = &mut settings.authentication {
+            authentication.data = data;
+        }
+        settings.check()?;
+        self.settings = settings;
+        Ok(())
+    }
+
     /// Publishes. Offline, or with the window full, the message waits its turn; all messages leave in the order
     /// of the calls.
     ///

@@ -50,7 +50,10 @@ pub enum Event {
         data: Vec<u8>,
     },
     /// AUTH 0x00: the re-authentication that `Client::re_authenticate` began succeeded.
-    ReAuthenticated,
+    ReAuthenticated {
+        /// The server's last Authentication Data; empty if there was none.
+        data: Vec<u8>,
+    },
     /// The connection is over: write what is left in the output, close the transport, and say so by
     /// `Client::transport_closed`.
     Closed(Cause),

@@ -176,7 +176,7 @@ impl Client {
             }
             (Phase::Online(link), ReasonCode::Success) if link.dialogue == Dialogue::Asked => {
                 link.dialogue = Dialogue::None;
-                self.events.push_back(Event::ReAuthenticated);
+                self.events.push_back(Event::ReAuthenticated { data });
             }
             _ => {
                 let what = "AUTH that nothing had asked for";
@@ -210,6 +210,17 @@ impl Client {
                 self.write_ack(now_ms, AckKind::PubRec, packet_id, ReasonCode::Success);
             }
             _ => {}
+        }
+    }
+
+    /// The owner will never take over the message of this receipt. It keeps its place in the server's window; if the server
+    /// sends it again, on a later connection, it is handed out again.
+    #[allow(clippy::needless_pass_by_value, reason = "a receipt is good for once")]
+    pub fn leave(&mut self, receipt: Receipt) {
+        let Receipt { packet_id, serial, .. } = receipt;
+        if self.session.untaken.get(&packet_id) == Some(&serial) {
+            self.session.untaken.remove(&packet_id);
+            self.session.incoming.release(packet_id);
         }
     }
 

@@ -7,6 +7,7 @@ mod bounds;
 mod connecting;
 mod ending;
 mod keep_alive;
+mod owner;
 mod publishing;
 mod receiving;
 mod refusals;

@@ -76,8 +76,8 @@ fn re_authentication_goes_through_challenges_to_success() {
     scene.server(&auth(ReasonCode::ContinueAuthentication, &method("M", b"x")));
     assert_eq!(scene.event(), Event::Challenge { data: b"x".to_vec() });
     scene.client.authenticate(scene.now_ms, None).expect("a challenge is open");
-    scene.server(&auth(ReasonCode::Success, &method("M", b"")));
-    assert_eq!(scene.event(), Event::ReAuthenticated);
+    scene.server(&auth(ReasonCode::Success, &method("M", b"done")));
+    assert_eq!(scene.event(), Event::ReAuthenticated { data: b"done".to_vec() });
 }
 
 /// A client of [`authenticating`] that the server accepted.
