@@ -13,15 +13,25 @@ use std::time::{Duration, Instant};
 use longwire_proto::client::Connected;
 use longwire_proto::{QoS, ReasonCode};
 
+use crate::acknowledge::Acknowledgement;
 use crate::dial_error::{DialError, DialFault};
 use crate::driver::Driver;
 use crate::error::{AcknowledgeError, Cause, ConnectError, PublishError, SubscribeError};
 use crate::message::{Message, Publication, Subscription};
-use crate::options::Options;
+use crate::options::{Options, OptionsError};
+use crate::request::RequestError;
 
 /// A client whose calls block. Clones act on the same connection.
 #[derive(Clone, Debug)]
 pub struct Client(crate::Client);
+
+/// A client that has not dialled yet.
+#[derive(Debug)]
+#[must_use = "it dials only when it is told to"]
+pub struct Prepared {
+    client: Client,
+    prepared: crate::Prepared,
+}
 
 /// The messages of all subscriptions: an iterator that blocks for the next one and ends with the client.
 #[derive(Debug)]
@@ -37,10 +47,34 @@ impl Client {
     /// # Errors
     /// The options are not valid, this first connection fails, or no thread can be started (as `Unreachable`).
     pub fn connect(options: Options) -> Result<(Client, Messages), ConnectError> {
-        let (client, messages, driver) = crate::Client::build(options, true)?;
-        run_on_own_thread(driver)?;
-        block_on(client.connected()).map_err(ConnectError::Failed)?;
-        Ok((Client(client), Messages(messages)))
+        Client::prepare(options)?.connect()
+    }
+
+    /// A client that does not dial yet, so that streams can be made before the first message comes.
+    ///
+    /// # Errors
+    /// The options are not valid.
+    pub fn prepare(options: Options) -> Result<Prepared, OptionsError> {
+        let prepared = crate::Client::prepare(options)?;
+        let client = Client(prepared.client().clone());
+        Ok(Prepared { client, prepared })
+    }
+
+    /// The messages whose topics match this filter, as [`crate::Client::stream`].
+    ///
+    /// # Errors
+    /// Not a topic filter.
+    pub fn stream(&self, filter: impl Into<String>) -> Result<Messages, SubscribeError> {
+        self.0.stream(filter).map(Messages)
+    }
+
+    /// Publishes a request and waits for its answer, at most so long.
+    ///
+    /// # Errors
+    /// As [`crate::Client::request`].
+    pub fn request(&self, publication: Publication, limit: Duration) -> Result<Message, RequestError> {
+        let answer = block_on_until(self.0.answer_to(publication), Instant::now().checked_add(limit));
+        answer.unwrap_or(Err(RequestError::Timeout(limit)))
     }
 
     /// Waits until a connection is accepted, and tells what its CONNACK said.
@@ -86,7 +120,30 @@ impl Client {
     }
 }
 
+impl Prepared {
+    /// The client it will be.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Connects, and returns once the server has accepted the connection.
+    ///
+    /// # Errors
+    /// This first connection fails, or no thread can be started (as `Unreachable`).
+    pub fn connect(self) -> Result<(Client, Messages), ConnectError> {
+        let crate::Prepared { client, messages, driver } = self.prepared;
+        run_on_own_thread(driver)?;
+        block_on(client.connected()).map_err(ConnectError::Failed)?;
+        Ok((self.client, Messages(messages)))
+    }
+}
+
 impl Messages {
+    /// The next message, to be acknowledged by the token that comes with it; blocks for it.
+    pub fn recv_manual(&mut self) -> Option<(Message, Acknowledgement)> {
+        block_on(self.0.recv_manual())
+    }
+
     /// The next message, if one comes in time; `None` too once the client has come to its end.
     pub fn recv_timeout(&mut self, timeout: Duration) -> Option<Message> {
         block_on_until(self.0.recv(), Instant::now().checked_add(timeout)).flatten()
@@ -116,7 +173,7 @@ fn run_on_own_thread(driver: Driver) -> Result<(), ConnectError> {
     let place = driver.place();
     let start = || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let run = move || runtime.block_on(driver.run());
+        let run = move || runtime.block_on(driver.run(true));
         thread::Builder::new().name("longwire-client".to_owned()).spawn(run)
     };
     let failed = |error| DialError { place, fault: DialFault::Thread(error) };

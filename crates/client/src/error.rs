@@ -20,8 +20,8 @@ pub enum Cause {
     Lost(Arc<io::Error>),
     /// The protocol came to an end: asked for, refused, silent, or a rule was broken.
     Ended(machine::Cause),
-    /// The function given to `Options::authentication` had no answer to a challenge.
-    AuthenticationGivenUp,
+    /// The client's side of enhanced authentication gave up, and why.
+    AuthenticationGivenUp(Arc<dyn std::error::Error + Send + Sync>),
 }
 
 impl fmt::Display for Cause {
@@ -30,7 +30,7 @@ impl fmt::Display for Cause {
             Cause::Unreachable(error) => error.fmt(f),
             Cause::Lost(error) => write!(f, "the connection was lost: {error}"),
             Cause::Ended(cause) => cause.fmt(f),
-            Cause::AuthenticationGivenUp => f.write_str("the server's challenge could not be answered"),
+            Cause::AuthenticationGivenUp(error) => write!(f, "the authentication was given up: {error}"),
         }
     }
 }
@@ -40,7 +40,8 @@ impl std::error::Error for Cause {
         match self {
             Cause::Unreachable(error) => Some(error.as_ref()),
             Cause::Lost(error) => Some(error.as_ref()),
-            Cause::Ended(_) | Cause::AuthenticationGivenUp => None,
+            Cause::AuthenticationGivenUp(error) => Some(error.as_ref()),
+            Cause::Ended(_) => None,
         }
     }
 }

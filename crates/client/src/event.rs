@@ -24,6 +24,11 @@ pub enum Event {
         /// How long it waits.
         delay: Duration,
     },
+    /// The server sent the client to another one, which is dialled next.
+    Redirected {
+        /// The other server, as `host:port`.
+        place: String,
+    },
     /// After a reconnect the server refused to renew a subscription: it delivers no more.
     SubscriptionLost {
         /// The filter.

@@ -13,11 +13,14 @@ use longwire_proto::property::Properties;
 use longwire_proto::{QoS, ReasonCode};
 use tokio::sync::mpsc;
 
+use crate::acknowledge::Acknowledgement;
+use crate::authenticate::BoxError;
 use crate::driver::Driver;
 use crate::error::{AcknowledgeError, Cause, ConnectError, PublishError, SubscribeError};
 use crate::event::Events;
 use crate::message::{Delivery, Message, Publication, Subscription};
 use crate::options::{Options, OptionsError};
+use crate::prepare::Prepared;
 use crate::shared::{Failure, Pending, Shared, State};
 
 /// A client, connected or on its way to be. Clones act on the same connection.
@@ -30,7 +33,8 @@ pub struct Client {
 
 /// The messages of all subscriptions, in the order in which the server sent them.
 ///
-/// A message of QoS 1 or 2 is acknowledged when it is taken from here, not before: what a program did not take when it
+/// A message of QoS 1 or 2 is acknowledged when it is taken from here by [`Messages::recv`], not before, or when the
+/// program says so, by the token that [`Messages::recv_manual`] gives: what a program did not take when it
 /// ended, the server still has, if the session lives on.
 ///
 /// At most `Options::messages_max` wait here. With more to come the client stops reading, the server notices, and
@@ -39,7 +43,8 @@ pub struct Client {
 #[derive(Debug)]
 pub struct Messages {
     receiver: mpsc::Receiver<Delivery>,
-    held: Arc<Held>,
+    /// The connection lives as long as this.
+    _held: Arc<Held>,
 }
 
 /// A publication that the session has accepted.
@@ -85,10 +90,7 @@ impl Client {
     /// # }
     /// ```
     pub async fn connect(options: Options) -> Result<(Client, Messages), ConnectError> {
-        let (client, messages, driver) = Client::build(options, true)?;
-        tokio::spawn(driver.run());
-        client.connected().await.map_err(ConnectError::Failed)?;
-        Ok((client, messages))
+        Client::build(options)?.connect().await
     }
 
     /// Starts a client that connects in the background, and keeps trying from the first attempt on. Everything
@@ -116,23 +118,23 @@ impl Client {
     /// # }
     /// ```
     pub fn start(options: Options) -> Result<(Client, Messages, Events), OptionsError> {
-        let (client, messages, driver) = Client::build(options, false)?;
-        let events = client.events();
-        tokio::spawn(driver.run());
-        Ok((client, messages, events))
+        Ok(Client::build(options)?.start())
     }
 
     /// The handles, and the task that serves them once it runs.
-    pub(crate) fn build(
-        options: Options,
-        once_first: bool,
-    ) -> Result<(Client, Messages, Driver), OptionsError> {
-        let (settings, dial) = options.into_settings()?;
-        let shared = Shared::new(machine::Client::new(settings)?, dial.ends_session);
-        let (sender, receiver) = mpsc::channel(dial.messages_max);
-        let driver = Driver::new(Arc::clone(&shared), dial, sender, once_first);
-        let held = Arc::new(Held { shared });
-        Ok((Client { held: Arc::clone(&held) }, Messages { receiver, held }, driver))
+    pub(crate) fn build(options: Options) -> Result<Prepared, OptionsError> {
+        let (settings, dial, parts) = options.into_settings()?;
+        let machine = machine::Client::new(settings)?;
+        let (sender, receiver) = mpsc::channel(parts.messages_max);
+        let shared = Shared::new(machine, sender, parts);
+        let driver = Driver::new(Arc::clone(&shared), dial);
+        let client = Client { held: Arc::new(Held { shared }) };
+        Ok(Prepared { messages: client.messages_of(receiver), client, driver })
+    }
+
+    /// The reader of a queue.
+    pub(crate) fn messages_of(&self, receiver: mpsc::Receiver<Delivery>) -> Messages {
+        Messages { receiver, _held: Arc::clone(&self.held) }
     }
 
     /// Waits until a connection is accepted, and tells what its CONNACK said.
@@ -228,7 +230,7 @@ impl Client {
         let filters: Vec<(&str, SubscribeOptions)> =
             subscription.filters.iter().map(|(filter, options)| (filter.as_str(), *options)).collect();
         let properties = subscription.properties.as_properties();
-        let codes = self.request(|machine, now_ms| machine.subscribe(now_ms, &filters, properties)).await?;
+        let codes = self.ask(|machine, now_ms| machine.subscribe(now_ms, &filters, properties)).await?;
         let granted = |code: ReasonCode| QoS::from_bits(code as u8).ok_or(code);
         Ok(codes.into_iter().map(granted).collect())
     }
@@ -239,7 +241,7 @@ impl Client {
     /// The request cannot be sent as it is, the server refused a filter, or the client has come to its end.
     pub async fn unsubscribe(&self, filters: &[&str]) -> Result<(), SubscribeError> {
         let codes =
-            self.request(|machine, now_ms| machine.unsubscribe(now_ms, filters, Properties::EMPTY)).await?;
+            self.ask(|machine, now_ms| machine.unsubscribe(now_ms, filters, Properties::EMPTY)).await?;
         match codes.iter().zip(filters).find(|(code, _)| code.is_error()) {
             None => Ok(()),
             Some((&reason, filter)) => Err(SubscribeError::Refused {
@@ -254,7 +256,7 @@ impl Client {
     }
 
     /// Makes a request, once there is room for it, and waits for its answer.
-    async fn request(
+    async fn ask(
         &self,
         call: impl Fn(&mut machine::Client, u64) -> Result<machine::RequestId, machine::SubscribeError>,
     ) -> Result<Vec<ReasonCode>, SubscribeError> {
@@ -287,14 +289,17 @@ impl Client {
         let _ = state.wait_for(|state| matches!(state, State::Ended(_))).await;
     }
 
-    /// Begins to authenticate again on the live connection (5.0); `Event::ReAuthenticated` tells of success.
+    /// Begins to authenticate again on the live connection (5.0), by the data that the authenticator starts with;
+    /// `Event::ReAuthenticated` tells of success.
     ///
     /// # Errors
-    /// There is no connection, no method, or one is under way.
-    pub fn re_authenticate(&self, data: Option<&[u8]>) -> Result<(), AuthenticateError> {
+    /// There is no connection, no method, or one is under way; or the authenticator has nothing to start with.
+    pub fn re_authenticate(&self) -> Result<(), BoxError> {
+        let started = self.shared().ask_authenticator(|authenticator| authenticator.start());
+        let data = started.unwrap_or(Err(AuthenticateError::NoMethod.into()))?;
         let mut core = self.shared().lock();
         let now_ms = core.now_ms();
-        core.machine.re_authenticate(now_ms, data)?;
+        core.machine.re_authenticate(now_ms, data.as_deref())?;
         drop(core);
         self.shared().wake.notify_one();
         Ok(())
@@ -317,7 +322,7 @@ impl Client {
         matches!(*self.shared().state.borrow(), State::Online(_))
     }
 
-    fn shared(&self) -> &Arc<Shared> {
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.held.shared
     }
 }
@@ -334,19 +339,33 @@ impl fmt::Debug for Client {
 impl Messages {
     /// The next message; `None` once the client has come to its end and all are taken. Cancelling loses nothing.
     pub async fn recv(&mut self) -> Option<Message> {
-        let delivery = self.receiver.recv().await?;
-        Some(self.take(delivery))
+        let (message, acknowledgement) = self.recv_manual().await?;
+        acknowledgement.acknowledge();
+        Some(message)
+    }
+
+    /// The next message, to be acknowledged by the token that comes with it, when the application is done with it.
+    ///
+    /// ```no_run
+    /// # async fn store(_: &longwire_client::Message) -> bool { true }
+    /// # async fn example(mut messages: longwire_client::Messages) {
+    /// while let Some((message, acknowledgement)) = messages.recv_manual().await {
+    ///     if store(&message).await {
+    ///         acknowledgement.acknowledge();
+    ///     } // Otherwise the token is dropped: the message comes again.
+    /// }
+    /// # }
+    /// ```
+    pub async fn recv_manual(&mut self) -> Option<(Message, Acknowledgement)> {
+        let Delivery { message, acknowledgement } = self.receiver.recv().await?;
+        Some((message, acknowledgement))
     }
 
     /// A message that is there already.
     pub fn try_recv(&mut self) -> Option<Message> {
-        let delivery = self.receiver.try_recv().ok()?;
-        Some(self.take(delivery))
-    }
-
-    fn take(&self, delivery: Delivery) -> Message {
-        self.held.shared.acknowledge(delivery.receipt);
-        delivery.message
+        let Delivery { message, acknowledgement } = self.receiver.try_recv().ok()?;
+        acknowledgement.acknowledge();
+        Some(message)
     }
 }
 

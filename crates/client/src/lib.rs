@@ -53,22 +53,31 @@
 //!
 //! It travels over TCP, TLS, WebSocket or a Unix socket, through a proxy if need be. The protocol itself is `longwire_proto::client`, a state machine without I/O.
 
+mod acknowledge;
+mod authenticate;
 pub mod blocking;
+mod clock;
 mod dial_error;
 mod driver;
 mod error;
 mod event;
 mod handle;
+mod itinerary;
 mod message;
 mod options;
+mod prepare;
 mod random;
 mod reconnect;
+mod request;
+mod route;
 mod shared;
 #[cfg(feature = "tls")]
 mod tls;
 mod transport;
 mod url;
 
+pub use acknowledge::Acknowledgement;
+pub use authenticate::{Authenticator, BoxError, Credentials};
 pub use dial_error::{DialError, DialFault, Step};
 pub use error::{AcknowledgeError, Cause, ConnectError, PublishError, SubscribeError};
 pub use event::{Event, Events};
@@ -79,7 +88,9 @@ pub use longwire_proto::property::{Properties, PropertiesBuf, Property};
 pub use longwire_proto::{QoS, ReasonCode, Version};
 pub use message::{Message, Publication, Subscription};
 pub use options::{Options, OptionsError};
+pub use prepare::Prepared;
 pub use reconnect::Reconnect;
+pub use request::RequestError;
 #[cfg(feature = "tls")]
 pub use tls::{Tls, TlsError, TlsFault};
 #[cfg(feature = "websocket")]

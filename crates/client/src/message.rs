@@ -1,9 +1,10 @@
 //! What travels: messages received, messages to publish, and filters to subscribe to, all owned.
 
-use longwire_proto::client::Receipt;
 use longwire_proto::packet::{PacketId, Publish, SubscribeOptions};
 use longwire_proto::property::{Properties, PropertiesBuf, Property};
 use longwire_proto::{QoS, client as machine};
+
+use crate::acknowledge::Acknowledgement;
 
 /// A message from the server.
 #[derive(Clone, Debug, PartialEq)]
@@ -54,7 +55,7 @@ impl Message {
 #[derive(Debug)]
 pub(crate) struct Delivery {
     pub(crate) message: Message,
-    pub(crate) receipt: Option<Receipt>,
+    pub(crate) acknowledgement: Acknowledgement,
 }
 
 /// A message to publish.

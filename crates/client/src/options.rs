@@ -12,7 +12,9 @@ use longwire_proto::client::{Authentication, Settings, SettingsError, Will};
 use longwire_proto::property::{PropertiesBuf, Property};
 use longwire_proto::{QoS, Version};
 
+use crate::authenticate::{Answering, Authenticator, BoxError, Credentials, CredentialsSource};
 use crate::reconnect::Reconnect;
+use crate::shared::Parts;
 #[cfg(feature = "tls")]
 use crate::tls::{Tls, TlsError};
 #[cfg(feature = "tls")]
@@ -49,13 +51,16 @@ pub struct Options {
     tls: Option<Tls>,
     #[cfg(feature = "websocket")]
     websocket: Option<WebSocket>,
-    pub(crate) settings: Settings,
+    settings: Settings,
     /// The session was not given a length: it bridges reconnects and ends with `Client::disconnect`.
-    pub(crate) bridge_session: bool,
-    pub(crate) reconnect: Reconnect,
-    pub(crate) dial_timeout: Duration,
-    pub(crate) messages_max: usize,
-    pub(crate) authenticator: Option<Authenticator>,
+    bridge_session: bool,
+    reconnect: Reconnect,
+    dial_timeout: Duration,
+    messages_max: usize,
+    authenticator: Option<Box<dyn Authenticator>>,
+    credentials: Option<CredentialsSource>,
+    follows_references: bool,
+    response_prefix: String,
 }
 
 #[derive(Debug)]
@@ -64,9 +69,6 @@ enum Where {
     #[cfg(unix)]
     Unix(PathBuf),
 }
-
-/// Answers the challenges of enhanced authentication.
-pub(crate) type Authenticator = Box<dyn FnMut(&[u8]) -> Option<Vec<u8>> + Send>;
 
 impl Options {
     /// A server by name or address, at the port of the transport: 1883 for plain TCP, which is used unless
@@ -100,6 +102,9 @@ impl Options {
             dial_timeout: Duration::from_secs(10),
             messages_max: 64,
             authenticator: None,
+            credentials: None,
+            follows_references: true,
+            response_prefix: "responses".to_owned(),
         }
     }
 
@@ -281,16 +286,60 @@ impl Options {
         self
     }
 
-    /// Enhanced authentication (5.0): the method, the first data, and a function that answers each challenge, or
-    /// gives up with `None`.
+    /// Asks for user name and password before each connection, the first one included: for tokens that expire. If the
+    /// function fails, or takes longer than [`Options::dial_timeout`], the connection counts as failed and is tried
+    /// again. Credentials that the server refuses do not end the client then: the next ones may be better.
+    ///
+    /// ```
+    /// use longwire_client::{BoxError, Credentials, Options};
+    ///
+    /// async fn fresh_token() -> Result<String, BoxError> {
+    ///     Ok("eyJhbGciOiJFZERTQSJ9".to_owned())
+    /// }
+    ///
+    /// let options = Options::new("localhost").credentials_with(|| async {
+    ///     Ok(Credentials::new("kitchen-7", fresh_token().await?))
+    /// });
+    /// ```
+    pub fn credentials_with<F, Fresh>(mut self, mut fresh: F) -> Self
+    where
+        F: FnMut() -> Fresh + Send + 'static,
+        Fresh: Future<Output = Result<Credentials, BoxError>> + Send + 'static,
+    {
+        self.credentials = Some(Box::new(move || Box::pin(fresh())));
+        self
+    }
+
+    /// Enhanced authentication (5.0) by a method that has first data, if any, and a function that answers each
+    /// challenge, or gives up with `None`. [`Options::authenticator`] is for methods that need more.
     pub fn authentication(
-        mut self,
+        self,
         method: impl Into<String>,
         data: Option<Vec<u8>>,
         answer: impl FnMut(&[u8]) -> Option<Vec<u8>> + Send + 'static,
     ) -> Self {
-        self.settings.authentication = Some(Authentication { method: method.into(), data });
-        self.authenticator = Some(Box::new(answer));
+        self.authenticator(Answering { method: method.into(), data, answer })
+    }
+
+    /// Enhanced authentication (5.0).
+    pub fn authenticator(mut self, authenticator: impl Authenticator + 'static) -> Self {
+        self.settings.authentication =
+            Some(Authentication { method: authenticator.method().to_owned(), data: None });
+        self.authenticator = Some(Box::new(authenticator));
+        self
+    }
+
+    /// Whether to go where a server sends this client by a Server Reference (5.0), with the same transport and
+    /// credentials; up to five times in a row. Default: yes. Otherwise such an ending is final.
+    pub fn follow_server_references(mut self, follow: bool) -> Self {
+        self.follows_references = follow;
+        self
+    }
+
+    /// Where answers to requests come in, at a server that gives no Response Information: below this topic, under a
+    /// random name. Default `responses`.
+    pub fn response_prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.response_prefix = prefix.into();
         self
     }
 
@@ -342,7 +391,7 @@ impl Options {
     }
 
     /// The settings in their final form.
-    pub(crate) fn into_settings(mut self) -> Result<(Settings, Dial), OptionsError> {
+    pub(crate) fn into_settings(mut self) -> Result<(Settings, Dial, Parts), OptionsError> {
         if self.settings.version < Version::V5 {
             if self.settings.client_id.is_empty() {
                 self.settings.client_id = crate::random::client_id();
@@ -353,11 +402,16 @@ impl Options {
         let dial = Dial {
             transport: self.transport()?,
             reconnect: self.reconnect,
+            follows_references: self.follows_references,
+            credentials: self.credentials,
+        };
+        let parts = Parts {
             messages_max: self.messages_max,
             authenticator: self.authenticator,
+            response_prefix: self.response_prefix,
             ends_session: self.bridge_session && self.settings.clean_start,
         };
-        Ok((self.settings, dial))
+        Ok((self.settings, dial, parts))
     }
 
     #[cfg_attr(
@@ -435,10 +489,8 @@ impl fmt::Debug for Options {
 pub(crate) struct Dial {
     pub(crate) transport: Transport,
     pub(crate) reconnect: Reconnect,
-    pub(crate) messages_max: usize,
-    pub(crate) authenticator: Option<Authenticator>,
-    /// A deliberate disconnect ends the session too.
-    pub(crate) ends_session: bool,
+    pub(crate) follows_references: bool,
+    pub(crate) credentials: Option<CredentialsSource>,
 }
 
 /// Options that no client can be made of.
@@ -505,22 +557,22 @@ mod tests {
 
     #[test]
     fn a_session_without_a_given_length_bridges_and_then_ends() {
-        let (settings, dial) = Options::new("h").into_settings().expect("valid");
+        let (settings, _, parts) = Options::new("h").into_settings().expect("valid");
         assert_eq!(settings.session_expiry_secs, 300);
-        assert!(dial.ends_session);
+        assert!(parts.ends_session);
     }
 
     #[test]
     fn a_session_with_a_given_length_outlives_the_client() {
-        let (settings, dial) =
+        let (settings, _, parts) =
             Options::new("h").session_expiry(Duration::from_secs(7)).into_settings().expect("valid");
         assert_eq!(settings.session_expiry_secs, 7);
-        assert!(!dial.ends_session);
+        assert!(!parts.ends_session);
     }
 
     #[test]
     fn before_5_a_missing_client_id_is_made_here() {
-        let (settings, _) = Options::new("h").version(Version::V31).into_settings().expect("valid");
+        let (settings, ..) = Options::new("h").version(Version::V31).into_settings().expect("valid");
         assert_eq!(settings.client_id.len(), 23);
         assert_eq!(settings.check(), Ok(()));
     }

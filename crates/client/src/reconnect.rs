@@ -80,18 +80,19 @@ impl Backoff {
     }
 }
 
-/// Whether dialling again could help. A refusal that names the client as the problem, a takeover by another client
-/// with the same id, and a move to another server are final.
-pub(crate) fn is_final(cause: &Cause) -> bool {
+/// Whether dialling again could not help. A refusal that names the client as the problem, a takeover by another client
+/// with the same id, and a move to another server are final; wrong credentials only if they are the same next time.
+pub(crate) fn is_final(cause: &Cause, credentials_change: bool) -> bool {
     let Cause::Ended(Ending::Refused(refusal) | Ending::ByServer(refusal)) = cause else {
-        return matches!(cause, Cause::Ended(Ending::Requested) | Cause::AuthenticationGivenUp);
+        return matches!(cause, Cause::Ended(Ending::Requested) | Cause::AuthenticationGivenUp(_));
     };
+    if matches!(refusal.reason, ReasonCode::BadUserNameOrPassword | ReasonCode::NotAuthorized) {
+        return !credentials_change;
+    }
     matches!(
         refusal.reason,
         ReasonCode::UnsupportedProtocolVersion
             | ReasonCode::ClientIdentifierNotValid
-            | ReasonCode::BadUserNameOrPassword
-            | ReasonCode::NotAuthorized
             | ReasonCode::Banned
             | ReasonCode::BadAuthenticationMethod
             | ReasonCode::SessionTakenOver
@@ -160,9 +161,15 @@ mod tests {
 
     #[test]
     fn a_busy_server_is_tried_again_and_wrong_credentials_are_not() {
-        assert!(!is_final(&refused(ReasonCode::ServerBusy)));
-        assert!(!is_final(&Cause::Ended(Ending::ServerSilent)));
-        assert!(is_final(&refused(ReasonCode::BadUserNameOrPassword)));
-        assert!(is_final(&Cause::Ended(Ending::Requested)));
+        assert!(!is_final(&refused(ReasonCode::ServerBusy), false));
+        assert!(!is_final(&Cause::Ended(Ending::ServerSilent), false));
+        assert!(is_final(&refused(ReasonCode::BadUserNameOrPassword), false));
+        assert!(is_final(&Cause::Ended(Ending::Requested), false));
+    }
+
+    #[test]
+    fn credentials_that_change_may_be_better_next_time() {
+        assert!(!is_final(&refused(ReasonCode::NotAuthorized), true));
+        assert!(is_final(&refused(ReasonCode::Banned), true));
     }
 }

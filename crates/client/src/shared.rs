@@ -8,20 +8,32 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use longwire_proto::ReasonCode;
 use longwire_proto::client as machine;
-use longwire_proto::client::{Outcome, Receipt, RequestId};
+use longwire_proto::client::{Outcome, Receipt, RequestId, SettingsError};
 use longwire_proto::property::{Properties, PropertiesBuf, Property};
 use tokio::sync::{Notify, broadcast, oneshot, watch};
 use tokio::time::Instant;
 
+use crate::acknowledge::{Fate, Unsettled};
+use crate::authenticate::{Authenticator, BoxError};
 use crate::error::Cause;
 use crate::event::Event;
+use crate::request::Answers;
+use crate::route::{Routes, Sender};
 
 /// Events kept for a reader that is slow; older ones are lost to it.
 const EVENTS_MAX: usize = 256;
 
-#[derive(Debug)]
 pub(crate) struct Shared {
     core: Mutex<Core>,
+    /// Never locked together with the core: it runs the application's code.
+    authenticator: Option<Mutex<Box<dyn Authenticator>>>,
+    /// Messages whose tokens were dropped, until the driver looks. Apart from the core, because a token may be dropped by
+    /// whoever holds that.
+    left: Mutex<Vec<u64>>,
+    /// Held while the topic for answers is subscribed to.
+    pub(crate) subscribing: tokio::sync::Mutex<()>,
+    /// Messages that wait for one reader.
+    pub(crate) messages_max: usize,
     /// Something changed that the driver should look at.
     pub(crate) wake: Notify,
     /// A place in a queue may have become free.
@@ -50,6 +62,11 @@ pub(crate) struct Core {
     pub(crate) over: Option<machine::Cause>,
     /// A challenge of the server that was not answered yet.
     pub(crate) challenge: Option<Vec<u8>>,
+    /// The server's last words when it was satisfied, which were not checked yet.
+    pub(crate) proof: Option<Vec<u8>>,
+    unsettled: Unsettled,
+    pub(crate) routes: Routes,
+    pub(crate) answers: Answers,
     /// Somebody waits in `Shared::room`.
     crowded: bool,
     /// No further connection is wanted.
@@ -74,8 +91,23 @@ pub(crate) enum Pending {
     Never,
 }
 
+/// What the options give to both sides.
+pub(crate) struct Parts {
+    pub(crate) messages_max: usize,
+    pub(crate) authenticator: Option<Box<dyn Authenticator>>,
+    pub(crate) response_prefix: String,
+    /// A deliberate disconnect ends the session too.
+    pub(crate) ends_session: bool,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").field("state", &*self.state.borrow()).finish_non_exhaustive()
+    }
+}
+
 impl Shared {
-    pub(crate) fn new(machine: machine::Client, ends_session: bool) -> Arc<Self> {
+    pub(crate) fn new(machine: machine::Client, general: Sender, parts: Parts) -> Arc<Self> {
         Arc::new(Shared {
             core: Mutex::new(Core {
                 machine,
@@ -83,12 +115,20 @@ impl Shared {
                 early: None,
                 over: None,
                 challenge: None,
+                proof: None,
+                unsettled: Unsettled::default(),
+                routes: Routes::new(general),
+                answers: Answers::new(parts.response_prefix),
                 crowded: false,
                 stopping: false,
                 ended: None,
-                ends_session,
+                ends_session: parts.ends_session,
                 began: Instant::now(),
             }),
+            authenticator: parts.authenticator.map(Mutex::new),
+            left: Mutex::default(),
+            subscribing: tokio::sync::Mutex::new(()),
+            messages_max: parts.messages_max,
             wake: Notify::new(),
             room: Notify::new(),
             state: watch::Sender::new(State::Offline),
@@ -149,12 +189,27 @@ impl Shared {
         Ok(receiver)
     }
 
-    /// Acknowledges a message that the application took.
-    pub(crate) fn acknowledge(&self, receipt: Option<Receipt>) {
-        if receipt.is_some() {
-            self.lock().acknowledge(receipt);
-            self.wake.notify_one();
+    /// Decides about a message.
+    pub(crate) fn settle(&self, number: u64, fate: Fate) {
+        match fate {
+            Fate::Taken => self.lock().settle(number, fate),
+            Fate::Left => self.left().push(number),
         }
+        self.wake.notify_one();
+    }
+
+    fn left(&self) -> MutexGuard<'_, Vec<u64>> {
+        self.left.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Calls the application's authenticator, if there is one.
+    pub(crate) fn ask_authenticator<T>(
+        &self,
+        ask: impl FnOnce(&mut dyn Authenticator) -> Result<T, BoxError>,
+    ) -> Option<Result<T, BoxError>> {
+        let authenticator = self.authenticator.as_ref()?;
+        let mut authenticator = authenticator.lock().unwrap_or_else(PoisonError::into_inner);
+        Some(ask(authenticator.as_mut()))
     }
 
     /// Ends the connection, if there is one, and asks for no further one.
@@ -189,6 +244,8 @@ impl Shared {
         let mut core = self.lock();
         core.ended = Some(cause.clone());
         core.waiting.clear();
+        core.routes.end();
+        core.answers.end();
         drop(core);
         self.room.notify_waiters();
         self.state.send_replace(State::Ended(cause.clone()));
@@ -215,12 +272,59 @@ impl Core {
         u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// Acknowledges a message that was taken over.
-    pub(crate) fn acknowledge(&mut self, receipt: Option<Receipt>) {
-        if let Some(receipt) = receipt {
-            let now_ms = self.now_ms();
-            self.machine.acknowledge(now_ms, receipt);
+    /// A message was received that is to be acknowledged: its number.
+    pub(crate) fn open(&mut self, receipt: Option<Receipt>) -> Option<u64> {
+        receipt.map(|receipt| self.unsettled.open(receipt))
+    }
+
+    /// Decides about a message, and acknowledges all that may be in order.
+    pub(crate) fn settle(&mut self, number: u64, fate: Fate) {
+        if let Some((receipt, fate)) = self.unsettled.settle(number, fate) {
+            self.finish(receipt, fate);
         }
+        while let Some((receipt, fate)) = self.unsettled.next() {
+            self.finish(receipt, fate);
+        }
+    }
+
+    fn finish(&mut self, receipt: Receipt, fate: Fate) {
+        let now_ms = self.now_ms();
+        match fate {
+            Fate::Taken => self.machine.acknowledge(now_ms, receipt),
+            Fate::Left => self.machine.leave(receipt),
+        }
+    }
+
+    /// Lets go of the messages whose tokens were dropped.
+    pub(crate) fn leave(&mut self, shared: &Shared) {
+        for number in std::mem::take(&mut *shared.left()) {
+            self.settle(number, Fate::Left);
+        }
+    }
+
+    /// The connection is gone.
+    pub(crate) fn part(&mut self, shared: &Shared) {
+        self.leave(shared);
+        self.machine.transport_closed();
+        for (receipt, fate) in self.unsettled.part() {
+            self.finish(receipt, fate);
+        }
+        self.dispatch(shared);
+        self.over = None;
+        self.challenge = None;
+        self.proof = None;
+    }
+
+    /// The credentials and the first data of the connection to come.
+    pub(crate) fn refresh(
+        &mut self,
+        credentials: Option<crate::Credentials>,
+        data: Option<Vec<u8>>,
+    ) -> Result<(), SettingsError> {
+        if let Some(credentials) = credentials {
+            self.machine.set_credentials(credentials.user_name, credentials.password)?;
+        }
+        self.machine.set_authentication_data(data)
     }
 
     /// When the machine wants to be woken.
@@ -242,6 +346,8 @@ impl Core {
             match event {
                 machine::Event::Connected(connected) => {
                     let connected = Arc::new(*connected);
+                    let data = connected.properties.as_properties().authentication_data();
+                    self.proof = Some(data.unwrap_or_default().to_vec());
                     shared.state.send_replace(State::Online(Arc::clone(&connected)));
                     shared.emit(Event::Connected(connected));
                 }
@@ -261,7 +367,10 @@ impl Core {
                     shared.emit(Event::SubscriptionLost { filter, reason });
                 }
                 machine::Event::Challenge { data } => self.challenge = Some(data),
-                machine::Event::ReAuthenticated => shared.emit(Event::ReAuthenticated),
+                machine::Event::ReAuthenticated { data } => {
+                    self.proof = Some(data);
+                    shared.emit(Event::ReAuthenticated);
+                }
                 machine::Event::Closed(cause) => self.over = Some(cause),
             }
         }

@@ -20,6 +20,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 
 use crate::dial_error::{DialError, DialFault, Step};
+use crate::url::host_and_port;
 
 pub use proxy::{Proxy, ProxyError};
 
@@ -56,7 +57,7 @@ impl fmt::Display for Place {
 #[derive(Clone)]
 pub(crate) struct Transport {
     pub(crate) place: Place,
-    /// That of the transport.
+    /// That of servers named without one.
     pub(crate) default_port: u16,
     pub(crate) proxy: Option<Proxy>,
     #[cfg(feature = "tls")]
@@ -76,6 +77,13 @@ impl Transport {
             Err(_) => Err(DialFault::Timeout { limit: self.timeout, step }),
         };
         opened.map_err(|fault| DialError { place: self.place.to_string(), fault })
+    }
+
+    /// The same way to another server, as a Server Reference names it: `host` or `host:port`.
+    pub(crate) fn to(&self, reference: &str) -> Option<Transport> {
+        let (host, port) = host_and_port(reference).ok()?;
+        let place = Place::Host { host, port: port.unwrap_or(self.default_port) };
+        Some(Transport { place, ..self.clone() })
     }
 
     #[cfg_attr(not(any(feature = "tls", feature = "websocket")), allow(unused_variables, unused_mut))]

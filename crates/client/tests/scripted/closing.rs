@@ -91,13 +91,13 @@ async fn a_re_authentication_that_is_given_up_ends_the_connection() {
     let method = PropertiesBuf::from_iter([Property::AuthenticationMethod("M")]);
     let (mut link, _) = server.welcome_with(false, &[Property::AuthenticationMethod("M")]).await;
     timeout(PATIENCE, client.connected()).await.expect("in time").expect("accepted");
-    client.re_authenticate(None).expect("online");
+    client.re_authenticate().expect("online");
     assert_eq!(link.expect().await, Seen::Auth(Vec::new()));
     let reason = ReasonCode::ContinueAuthentication;
     link.send(&Packet::Auth(Auth { reason, properties: method.as_properties() })).await;
     assert_eq!(link.expect().await, Seen::Disconnect(ReasonCode::UnspecifiedError, None));
     assert_eq!(link.next().await, None);
-    assert!(matches!(disconnected(&mut events).await, Cause::AuthenticationGivenUp));
+    assert!(matches!(disconnected(&mut events).await, Cause::AuthenticationGivenUp(_)));
 }
 
 /// `[MQTT-4.8.0-1 of 3.1.1]`, `[MQTT-4.8.0-2 of 3.1.1]`: what goes wrong on one connection ends that one, and no other

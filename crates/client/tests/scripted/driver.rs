@@ -171,7 +171,7 @@ async fn a_challenge_without_an_answer_ends_the_client() {
     let auth = longwire_proto::packet::Auth { reason, properties: properties.as_properties() };
     link.send(&longwire_proto::Packet::Auth(auth)).await;
     let failed = connecting.await.expect("no panic");
-    assert!(matches!(failed, Err(ConnectError::Failed(Cause::AuthenticationGivenUp))), "{failed:?}");
+    assert!(matches!(failed, Err(ConnectError::Failed(Cause::AuthenticationGivenUp(_)))), "{failed:?}");
 }
 
 // Publishing.
