@@ -192,7 +192,11 @@ impl Shared {
     /// Decides about a message.
     pub(crate) fn settle(&self, number: u64, fate: Fate) {
         match fate {
-            Fate::Taken => self.lock().settle(number, fate),
+            Fate::Taken => {
+                let mut core = self.lock();
+                core.leave(self);
+                core.settle(number, fate);
+            }
             Fate::Left => self.left().push(number),
         }
         self.wake.notify_one();

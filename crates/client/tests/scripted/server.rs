@@ -29,6 +29,21 @@ pub(crate) struct Link {
     bytes: Vec<u8>,
 }
 
+/// A packet of the client, for tests that ask about its parts.
+pub(crate) struct Whole {
+    bytes: Vec<u8>,
+    version: Version,
+}
+
+impl Whole {
+    pub(crate) fn read(&self, look: impl FnOnce(&Packet<'_>)) {
+        match decode::packet(&self.bytes, &rules(self.version)).expect("it was decoded before") {
+            Decoded::Packet(packet, _) => look(&packet),
+            Decoded::Incomplete { .. } => panic!("it was whole before"),
+        }
+    }
+}
+
 /// A packet of the client, reduced to what tests ask about.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Seen {
@@ -98,21 +113,27 @@ impl Link {
 
     /// The next packet of the client; `None` when it closed.
     pub(crate) async fn next(&mut self) -> Option<Seen> {
+        let whole = self.next_whole().await?;
+        let mut seen = None;
+        whole.read(|packet| seen = Some(Seen::from(packet)));
+        seen
+    }
+
+    /// The next packet of the client, which must come.
+    pub(crate) async fn packet(&mut self) -> Whole {
+        self.next_whole().await.expect("the client is still connected")
+    }
+
+    async fn next_whole(&mut self) -> Option<Whole> {
         loop {
-            let rules = Rules {
-                version: self.version,
-                receiver: Receiver::Server,
-                packet_size_max: u32::MAX,
-                strict_text: true,
-            };
-            match decode::packet(&self.bytes, &rules).expect("the client writes valid packets") {
+            match decode::packet(&self.bytes, &rules(self.version)).expect("the client writes valid packets")
+            {
                 Decoded::Packet(packet, consumed) => {
                     if let Packet::Connect(connect) = &packet {
                         self.version = connect.version;
                     }
-                    let seen = Seen::from(&packet);
-                    self.bytes.drain(..consumed);
-                    return Some(seen);
+                    let bytes = self.bytes.drain(..consumed).collect();
+                    return Some(Whole { bytes, version: self.version });
                 }
                 Decoded::Incomplete { .. } => {
                     let read = timeout(PATIENCE, self.stream.read_buf(&mut self.bytes));
@@ -191,6 +212,10 @@ impl Link {
         }
         all
     }
+}
+
+fn rules(version: Version) -> Rules {
+    Rules { version, receiver: Receiver::Server, packet_size_max: u32::MAX, strict_text: true }
 }
 
 fn ack(id: u16) -> Ack<'static> {
