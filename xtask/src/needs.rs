@@ -36,7 +36,7 @@ const NEEDS: [Need; 4] = [
     },
     Need {
         package: "mosquitto (Debian)",
-        tests: &["mosquitto::as_broker"],
+        tests: &["mosquitto::as_broker", "library::at_mosquitto"],
         is_present: || find("mosquitto").is_some(),
         install: || install_debian(&["mosquitto"]),
     },

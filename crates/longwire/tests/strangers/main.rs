@@ -1,4 +1,5 @@
-//! Other people's clients against the broker: our own tests share our misreadings, theirs do not.
+//! Other people's clients against the broker, and our client library against other people's broker: our own tests share
+//! our misreadings, theirs do not.
 //!
 //! One module for each stranger, one test for each behaviour and protocol version, a fresh broker for each test. They
 //! need programs that `cargo xtask test` installs, so a plain `cargo test` leaves those out and says so.
@@ -18,6 +19,7 @@ macro_rules! cases {
     )*};
 }
 
+mod library;
 mod mosquitto;
 mod mqttjs;
 mod paho;
