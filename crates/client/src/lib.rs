@@ -46,7 +46,9 @@
 //! | the server answers neither CONNECT nor PINGREQ in time | the same |
 //! | the server kept the session | what is in flight is sent again, marked as a repeat; nothing is lost, QoS 2 nothing doubled |
 //! | the server lost the session | subscriptions are renewed, unacknowledged messages published anew |
-//! | the server refuses for good (credentials, id taken over, moved) | [`Event::Ended`]; every waiting call returns the cause |
+//! | the machine slept | the server is asked at once whether it is there |
+//! | the server sends the client elsewhere | [`Event::Redirected`], and the other server is dialled |
+//! | the server refuses for good (credentials, id taken over) | [`Event::Ended`]; every waiting call returns the cause |
 //! | publications come faster than they leave | [`Client::publish`] waits; [`Client::try_publish`] says so |
 //! | messages come faster than they are taken | the client stops reading; the server holds them back |
 //! | the server breaks a rule | 5.0: DISCONNECT with the reason; the connection is closed, and dialled again |
@@ -98,9 +100,10 @@ pub use transport::websocket::{WebSocket, WebSocketError};
 pub use transport::{Proxy, ProxyError};
 pub use url::{Scheme, Url, UrlError};
 
-/// The examples of the guide, compiled with those of the library.
+/// The examples of the guide and of the read-me, compiled with those of the library.
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/guide/client.md")]
+#[doc = include_str!("../README.md")]
 struct Guide;
 
 /// What the state machine says about calls it turns down and connections that end.

@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use longwire_ws::frame::{self, Kind};
-use longwire_ws::upgrade::{Request, answered, is_header};
+use longwire_ws::upgrade::{Request, UpgradeError, answered, is_header};
 use longwire_ws::{End, Reader, Role, code};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 
@@ -79,7 +79,9 @@ impl WebSocket {
         connection.flush().await.map_err(DialFault::Network)?;
         let mut inbox = Vec::new();
         let head_len = loop {
-            if let Some(len) = answered(&inbox, key).map_err(|error| DialFault::WebSocket(error.into()))? {
+            if let Some(len) =
+                answered(&inbox, key).map_err(|error| DialFault::WebSocket(WebSocketError::of(&error)))?
+            {
                 break len;
             }
             if connection.read_buf(&mut inbox).await.map_err(DialFault::Network)? == 0 {
@@ -109,12 +111,9 @@ pub struct WebSocketError {
     text: String,
 }
 
-impl From<longwire_ws::upgrade::UpgradeError> for WebSocketError {
-    fn from(error: longwire_ws::upgrade::UpgradeError) -> Self {
-        let status = match &error {
-            longwire_ws::upgrade::UpgradeError::Status { status, .. } => Some(*status),
-            _ => None,
-        };
+impl WebSocketError {
+    fn of(error: &UpgradeError) -> Self {
+        let status = if let UpgradeError::Status { status, .. } = error { Some(*status) } else { None };
         WebSocketError { status, text: error.to_string() }
     }
 }
