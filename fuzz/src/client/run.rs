@@ -174,7 +174,7 @@ impl Run {
                 Event::Connected(connected) => self.server.check_understood(&connected),
                 Event::SubscriptionLost { .. } => self.feature(58),
                 Event::Challenge { .. } => self.feature(59),
-                Event::ReAuthenticated => self.feature(60),
+                Event::ReAuthenticated { .. } => self.feature(60),
             }
         }
     }
