@@ -6,7 +6,7 @@
 //! these. When an [`Event::Closed`] comes out or the transport breaks, it says [`Client::transport_closed`] and
 //! may connect again: the session (messages in flight, their packet ids, subscriptions) goes on from there.
 //!
-//! Invariant: everything bound to one connection lives in `link`, everything that outlives it in `Session`,
+//! Invariant: everything bound to one connection lives in `link`, everything that outlives it in `session`,
 //! and a connection that is over accepts no input. Time is an argument, in milliseconds of any monotonic clock.
 
 mod alias;
@@ -17,18 +17,18 @@ mod link;
 mod outbound;
 mod queue;
 mod request;
+mod session;
 mod settings;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use crate::decode::{self, Receiver, Rules};
 use crate::packet::{PacketId, PacketType, Publish, QoS, SubscribeOptions, Version};
 use crate::property::table::Holder;
 use crate::property::{Properties, PropertiesBuf};
 use crate::reason::{ReasonCode, Sender};
-use crate::transfer::{Incoming, Outgoing};
 use crate::{Packet, topic};
 
 pub use error::{AuthenticateError, PublishError, SubscribeError};
@@ -37,8 +37,9 @@ pub use queue::Publication;
 pub use settings::{Authentication, Settings, SettingsError, Will};
 
 use link::{Dialogue, Due, Link};
-use queue::{Held, Queue};
-use request::{Request, Requests, Subscriptions, Wish};
+use queue::Held;
+use request::{Request, Wish};
+use session::Session;
 
 /// Bytes of output past which no further publication is encoded until the owner has taken them.
 const OUTPUT_SOFT_MAX: usize = 64 * 1024;
@@ -83,25 +84,6 @@ enum Phase {
     Online(Box<Link>),
     /// Nothing more is sent or read; the transport is still to be closed.
     Over,
-}
-
-/// What outlives a connection `[MQTT-3.1.2-23]` `[MQTT-4.1.0-1 of 3.1.1]`; all of it is there as long as one is open
-/// `[MQTT-4.1.0-1]` `[MQTT-4.1.0-2 of 3.1.1]`.
-#[derive(Debug)]
-struct Session {
-    /// An earlier connection of this client made or resumed it.
-    exists: bool,
-    outgoing: Outgoing<Box<Held>>,
-    /// QoS 2 publications whose content the server took; PUBCOMP ends them.
-    released: BTreeMap<PacketId, RequestId>,
-    incoming: Incoming,
-    /// QoS 2 messages given to the owner and not yet acknowledged by it, with the serials of their receipts.
-    untaken: BTreeMap<PacketId, u64>,
-    queue: Queue,
-    requests: Requests,
-    subscriptions: Subscriptions,
-    /// Where the search for a request's packet id goes on.
-    packet_id_tried: PacketId,
 }
 
 /// The right to acknowledge one message. Messages are to be acknowledged in the order in which they came; one that
@@ -152,17 +134,7 @@ impl Client {
             id: settings.client_id.clone(),
             settings,
             phase: Phase::Offline,
-            session: Session {
-                exists: false,
-                outgoing: Outgoing::new(),
-                released: BTreeMap::new(),
-                incoming: Incoming::new(),
-                untaken: BTreeMap::new(),
-                queue: Queue::default(),
-                requests: Requests::default(),
-                subscriptions: Subscriptions::default(),
-                packet_id_tried: PacketId::MAX,
-            },
+            session: Session::new(),
             output: Vec::new(),
             events: VecDeque::new(),
             requests_made: 0,
@@ -431,7 +403,7 @@ impl Client {
         outbound::check_request_properties(&wish, properties, self.settings.version)?;
         let mut owned = PropertiesBuf::new();
         owned.extend_raw(properties);
-        let packet_id = self.free_packet_id().ok_or(SubscribeError::TooManyRequests)?;
+        let packet_id = self.session.free_packet_id().ok_or(SubscribeError::TooManyRequests)?;
         let id = RequestId(self.requests_made);
         let request = Request { caller: Some(id), packet_id, properties: owned, wish, sent: false };
         if request.filters_len() == 0 {

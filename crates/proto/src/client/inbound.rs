@@ -19,7 +19,7 @@ use crate::packet::{
 };
 use crate::property::{Properties, PropertiesBuf};
 use crate::reason::{ReasonCode, Sender};
-use crate::transfer::{AckFault, Incoming};
+use crate::transfer::AckFault;
 
 /// Bytes of the largest packet that a client has to be able to send at any time: an acknowledgement with a code.
 const ANSWER_BYTES: u32 = 5;
@@ -139,16 +139,9 @@ impl Client {
         self.pump(now_ms);
     }
 
-    /// The server has no session of ours: ids and half-received messages mean nothing any more
-    /// `[MQTT-3.2.2-5]` `[MQTT-3.1.2-6 of 3.1.1]`. What it has not taken yet is published again as new, first.
+    /// The server has no session of ours `[MQTT-3.2.2-5]` `[MQTT-3.1.2-6 of 3.1.1]`.
     fn lose_session(&mut self) {
-        self.session.incoming = Incoming::new();
-        self.session.untaken.clear();
-        let outgoing = std::mem::take(&mut self.session.outgoing);
-        for held in outgoing.into_contents().rev() {
-            self.session.queue.push_front(held);
-        }
-        for request in std::mem::take(&mut self.session.released).into_values() {
+        for request in self.session.lose() {
             self.events.push_back(Event::Published { request, outcome: Outcome::SessionLost });
         }
     }

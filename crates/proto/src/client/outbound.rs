@@ -364,25 +364,14 @@ impl Client {
                 let reason = request::filter_refused_by(&filter, limits);
                 self.subscription_lost(&filter, reason.unwrap_or(ReasonCode::UnspecifiedError));
             }
-            let Some(packet_id) = self.free_packet_id().filter(|_| !filters.is_empty()) else { continue };
+            let Some(packet_id) = self.session.free_packet_id().filter(|_| !filters.is_empty()) else {
+                continue;
+            };
             let wish = Wish::Subscribe(filters);
             let renewal = Request { caller: None, packet_id, properties, wish, sent: false };
             self.session.requests.insert(place, renewal);
             place += 1;
         }
-    }
-
-    /// A packet id that neither a message nor another request uses `[MQTT-2.2.1-3]` `[MQTT-2.3.1-2 of 3.1.1]`.
-    pub(super) fn free_packet_id(&mut self) -> Option<PacketId> {
-        let session = &mut self.session;
-        for _ in 0..u16::MAX {
-            session.packet_id_tried = session.packet_id_tried.checked_add(1).unwrap_or(PacketId::MIN);
-            let packet_id = session.packet_id_tried;
-            if !session.outgoing.contains(packet_id) && !session.requests.uses(packet_id) {
-                return Some(packet_id);
-            }
-        }
-        None
     }
 
     fn write_within_limits(&mut self, packet: &Packet<'_>) -> bool {
