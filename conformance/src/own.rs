@@ -12,10 +12,17 @@ const CONNECT_TIMEOUT_SECS: u64 = 2;
 const PACKET_TIMEOUT_SECS: u64 = 3;
 
 /// Limits that scenes ask for, each set for a broker of its own. Those that refuse what scenes of other limits need
-/// (long packets, ordinary keep-alives) come last.
-const CHOSEN_LIMITS: [&[&str]; 4] = [
+/// (retained messages, long packets, ordinary keep-alives) come last.
+const CHOSEN_LIMITS: [&[&str]; 5] = [
     &["limits.client_id_bytes_max=100"],
     &["limits.session_expiry_secs_max=2", "limits.receive_max=3", "limits.topic_alias_max=0"],
+    &[
+        "limits.qos_max=1",
+        "limits.retain_available=false",
+        "limits.wildcard_subscriptions=false",
+        "limits.shared_subscriptions=false",
+        "limits.subscription_identifiers=false",
+    ],
     &["limits.packet_size_max=300"],
     &["limits.keep_alive_secs_max=2"],
 ];

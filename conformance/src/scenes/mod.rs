@@ -10,6 +10,7 @@ use crate::failure::Check;
 use crate::stage::Stage;
 
 mod alias;
+mod capability;
 mod change;
 mod clock;
 mod connect;
@@ -129,6 +130,7 @@ pub(crate) fn all() -> Vec<Scene> {
         size::SCENES,
         alias::SCENES,
         limits::SCENES,
+        capability::SCENES,
         will::SCENES,
         session::SCENES,
         qos::SCENES,

@@ -7,6 +7,7 @@
 pub mod address;
 mod audit;
 mod authenticate;
+mod capability;
 pub mod effect;
 pub mod event;
 mod group;

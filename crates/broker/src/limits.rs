@@ -51,6 +51,17 @@ pub struct Limits {
     /// Longest keep-alive in seconds; 0 means any, "off" included. Larger wishes are answered with Server Keep Alive
     /// (5.0) or refused with 0x02 (older).
     pub keep_alive_secs_max: u16,
+    /// Highest QoS, 0 to 2. Subscriptions are granted no more `[MQTT-3.2.2-10]`. Beyond: a PUBLISH gets 0x9B and a
+    /// close, a will has its CONNECT refused with 0x9B; before 5.0 both see the close only.
+    pub qos_max: u8,
+    /// Whether clients may have messages retained. If not: as `qos_max`, with 0x9A.
+    pub retain_available: bool,
+    /// Whether filters may have wildcards. If not: 0xA2 and a close, before 5.0 the code 0x80 in SUBACK.
+    pub wildcard_subscriptions: bool,
+    /// Whether there are shared subscriptions. If not: 0x9E and a close, before 5.0 the code 0x80 in SUBACK.
+    pub shared_subscriptions: bool,
+    /// Whether subscriptions may have identifiers. If not: 0xA1 and a close.
+    pub subscription_identifiers: bool,
     /// Seconds from accept to a complete CONNECT. Beyond: closed.
     pub connect_timeout_secs: u16,
     /// Seconds from the first byte of a packet to its last. Beyond: closed.
@@ -85,6 +96,11 @@ impl Default for Limits {
             journal_bytes_max: 1 << 30,
             session_expiry_secs_max: u32::MAX,
             keep_alive_secs_max: 0,
+            qos_max: 2,
+            retain_available: true,
+            wildcard_subscriptions: true,
+            shared_subscriptions: true,
+            subscription_identifiers: true,
             connect_timeout_secs: 10,
             packet_timeout_secs: 30,
             linger_secs: 5,

@@ -283,6 +283,22 @@ declare! {
         keep_alive_secs_max: Kind::Number { min: 0, max: 65_535 }, "seconds", "0.1.0",
             "Longest keep-alive. A 5.0 client that wishes a longer one, or none, is told to use this one; an older \
              client is refused with 0x02. 0 allows any.";
+        qos_max: Kind::Number { min: 0, max: 2 }, "", "0.1.0",
+            "Highest QoS. Subscriptions are granted no more, and 5.0 clients are told. A message of a higher one gets \
+             0x9B and the connection is closed, a will of a higher one is refused with 0x9B; an older client sees \
+             the close only.";
+        retain_available: Kind::Switch, "", "0.1.0",
+            "Let clients have messages retained; 5.0 clients are told if they may not. A message or a will that asks \
+             for it all the same is answered as `limits.qos_max` says, with 0x9A.";
+        wildcard_subscriptions: Kind::Switch, "", "0.1.0",
+            "Let clients subscribe with wildcards; 5.0 clients are told if they may not. One that does so all the \
+             same gets 0xA2 and is closed; an older one has the subscription refused.";
+        shared_subscriptions: Kind::Switch, "", "0.1.0",
+            "Let clients share subscriptions (`$share/group/filter`); 5.0 clients are told if they may not. One that \
+             does so all the same gets 0x9E and is closed; an older one has the subscription refused.";
+        subscription_identifiers: Kind::Switch, "", "0.1.0",
+            "Let clients give their subscriptions identifiers; they are told if they may not. One that does so all \
+             the same gets 0xA1 and is closed.";
         connect_timeout_secs: Kind::Number { min: 1, max: 65_535 }, "seconds", "0.1.0",
             "Time from the opening of a connection to its complete CONNECT. Beyond, it is closed.";
         packet_timeout_secs: Kind::Number { min: 1, max: 65_535 }, "seconds", "0.1.0",

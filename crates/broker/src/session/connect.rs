@@ -4,13 +4,14 @@ use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 
 use longwire_proto::packet::{ConnAck, Connect};
-use longwire_proto::property::{PropertiesBuf, Property};
+use longwire_proto::property::{Properties, PropertiesBuf, Property};
 use longwire_proto::transfer::{Incoming, Stage};
 use longwire_proto::{Packet, ReasonCode, Version, encode};
 
 use super::{Held, Session};
 use crate::address::GroupRef;
 use crate::authenticate::Proof;
+use crate::capability::Missing;
 use crate::event::{Event, Why};
 use crate::group::post_to_group;
 use crate::input::LinkId;
@@ -128,6 +129,11 @@ impl Shard {
                 "shorten it at the client, or raise keep_alive_secs_max",
             );
         }
+        // [MQTT-3.2.2-12] [MQTT-3.2.2-13]
+        let missing = connect.will.and_then(|will| self.limits.missing_for_message(will.qos, will.retain));
+        if let Some(Missing { reason, why, remedy }) = missing {
+            return refusal(reason, why, remedy);
+        }
         let sessions = turn.tables.sessions().load(Ordering::Relaxed);
         if sessions >= self.limits.sessions_max && self.find_session(connect.client_id).is_none() {
             return refusal(
@@ -154,9 +160,13 @@ impl Shard {
         remedy: &'static str,
         turn: &mut Turn<'_, '_>,
     ) {
-        let properties = PropertiesBuf::new();
-        let connack = ConnAck { session_present: false, reason, properties: properties.as_properties() };
-        self.links.send(link_id, &Packet::ConnAck(connack), turn.effects);
+        let is_about_capability =
+            matches!(reason, ReasonCode::QoSNotSupported | ReasonCode::RetainNotSupported);
+        // No code before 5.0 says that; then the close has to do [MQTT-3.2.2-6 of 3.1.1].
+        if !is_about_capability || self.version(link_id) == Some(Version::V5) {
+            let connack = ConnAck { session_present: false, reason, properties: Properties::EMPTY };
+            self.links.send(link_id, &Packet::ConnAck(connack), turn.effects);
+        }
         turn.effects.events.push(Event::Refused {
             link: link_id,
             client: client_id.into(),
@@ -294,6 +304,7 @@ impl Shard {
         if limits.topic_alias_max > 0 {
             properties.push(Property::TopicAliasMaximum(limits.topic_alias_max));
         }
+        limits.announce_missing(&mut properties);
         let properties = if connect.version == Version::V5 { properties } else { PropertiesBuf::new() };
         let connack = ConnAck {
             session_present: session_present && connect.version > Version::V31,

@@ -41,6 +41,9 @@ impl Shard {
     pub(crate) fn publish(&mut self, link_id: LinkId, publish: &Publish<'_>, turn: &mut Turn<'_, '_>) {
         self.counters.publishes_received += 1;
         self.counters.publish_bytes_received += publish.payload.len() as u64;
+        if let Some(missing) = self.limits.missing_for_message(publish.qos, publish.retain) {
+            return self.close_link(link_id, Some(missing.reason), Why::Bound(missing.why), turn);
+        }
         let Some(topic_name) = self.topic_of(link_id, publish, turn) else { return };
         let topic_name = topic_name.as_str();
         match publish.packet_id {

@@ -2,11 +2,12 @@
 
 use longwire_proto::packet::{RetainHandling, SubAck, Subscribe, SubscribeOptions, Unsubscribe};
 use longwire_proto::property::Properties;
-use longwire_proto::{Packet, QoS, ReasonCode, encode, topic};
+use longwire_proto::{Packet, QoS, ReasonCode, Version, encode, topic};
 
 use super::Session;
 use super::publish::has_too_many_levels;
 use crate::address::{GroupRef, SessionRef, shard_of};
+use crate::capability::Missing;
 use crate::event::{Event, Why};
 use crate::group::{leave_group, post_to_group};
 use crate::input::LinkId;
@@ -47,11 +48,15 @@ impl Shard {
     pub(crate) fn subscribe(&mut self, link_id: LinkId, subscribe: &Subscribe<'_>, turn: &mut Turn<'_, '_>) {
         let Some(slot) = self.session_of(link_id) else { return };
         let identifier = subscribe.properties.subscription_identifiers().next().unwrap_or(0);
+        if let Some(missing) = self.missing_for_subscribe(link_id, subscribe, identifier) {
+            return self.close_link(link_id, Some(missing.reason), Why::Bound(missing.why), turn);
+        }
         let ticket = self.next_ticket();
         let kept_before = turn.effects.keeps.len();
         let mut codes = Vec::new();
         let mut replays = Vec::new();
         for (filter, options) in subscribe.filters.iter() {
+            let options = SubscribeOptions { qos: options.qos.min(self.limits.highest_qos()), ..options };
             let wish = Wish { filter, options, identifier, ticket };
             let grant = self.grant(slot, &wish, turn);
             if grant.code.is_error() {
@@ -67,11 +72,32 @@ impl Shard {
         self.owe_packet(link_id, is_waiting.then_some(ticket), &Packet::SubAck(suback), answer, turn);
     }
 
+    /// What a 5.0 client was told that it cannot have, and asks for all the same; nothing of its SUBSCRIBE is granted
+    /// then. An older client was told nothing: it has single filters refused.
+    fn missing_for_subscribe(
+        &self,
+        link_id: LinkId,
+        subscribe: &Subscribe<'_>,
+        identifier: u32,
+    ) -> Option<Missing> {
+        if self.version(link_id) != Some(Version::V5) {
+            return None;
+        }
+        let limits = &self.limits;
+        let mut filters = subscribe.filters.iter();
+        limits
+            .missing_for_identifier(identifier)
+            .or_else(|| filters.find_map(|(filter, _)| limits.missing_for_filter(filter)))
+    }
+
     /// One filter of a SUBSCRIBE. The filter is well formed, or the packet would have been malformed.
     fn grant(&mut self, slot: u32, wish: &Wish<'_>, turn: &mut Turn<'_, '_>) -> Grant {
         let refusal = |code| Grant { code, replay: None };
         if has_too_many_levels(wish.filter, self.limits.topic_levels_max) {
             return refusal(ReasonCode::TopicFilterInvalid);
+        }
+        if let Some(missing) = self.limits.missing_for_filter(wish.filter) {
+            return refusal(missing.reason);
         }
         let Some(session) = self.sessions.by_slot(slot) else { return refusal(ReasonCode::UnspecifiedError) };
         let memberships = session.extra().map_or(0, |extra| extra.memberships.len());
@@ -166,6 +192,9 @@ impl Shard {
         let client = self.client_id(link_id).unwrap_or_default().into();
         let why = match reason {
             ReasonCode::TopicFilterInvalid => "more filter levels than topic_levels_max",
+            ReasonCode::SharedSubscriptionsNotSupported | ReasonCode::WildcardSubscriptionsNotSupported => {
+                self.limits.missing_for_filter(filter).map_or("", |missing| missing.why)
+            }
             _ => "subscriptions_per_session_max or subscriptions_max is reached",
         };
         turn.effects.events.push(Event::PacketRefused {

@@ -179,7 +179,7 @@ macro_rules! typed_number {
     )*};
 }
 
-typed_number!(u16: u64::from, u32: u64::from, usize: |number| number as u64);
+typed_number!(u8: u64::from, u16: u64::from, u32: u64::from, usize: |number| number as u64);
 
 impl Typed for Option<PathBuf> {
     fn to_value(&self) -> Value {
