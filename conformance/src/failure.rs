@@ -57,8 +57,11 @@ pub(crate) fn same<T: PartialEq + fmt::Debug>(what: &str, came: &T, expected: &T
 }
 
 /// The result of a thread of a scene; a panic there is a bug of the scene.
-pub(crate) fn joined(result: std::thread::Result<Check>) -> Check {
-    result.unwrap_or_else(|_| ensure(false, "a scene without a bug", "a panic in one of its threads"))
+pub(crate) fn joined<T>(result: std::thread::Result<Check<T>>) -> Check<T> {
+    result.unwrap_or_else(|_| {
+        let (expected, came) = ("a scene without a bug", "a panic in one of its threads");
+        Err(Failure::Differs { expected: expected.to_owned(), came: came.to_owned() })
+    })
 }
 
 fn short(value: &impl fmt::Debug) -> String {

@@ -31,6 +31,7 @@ mod stream;
 mod subscription;
 mod vectors;
 mod will;
+mod will_time;
 
 /// One behaviour, played in one or both versions.
 #[derive(Clone, Copy)]
@@ -132,6 +133,7 @@ pub(crate) fn all() -> Vec<Scene> {
         limits::SCENES,
         capability::SCENES,
         will::SCENES,
+        will_time::SCENES,
         session::SCENES,
         qos::SCENES,
         packet_id::SCENES,

@@ -27,10 +27,11 @@ scenes! {
     both malformed_disconnect_publishes_the_will "D09 U5-40" "3.14.1-1 3.1.2-8" "3.14.1-1 3.14.4-3";
     v5 disconnect_with_a_code_of_the_server_publishes_the_will "D09 U5-63" "3.14.2-1 3.14.4-3";
     both empty_retained_will_clears_the_topic "D10" "3.1.2-17 3.3.1-10" "3.1.2-15 3.3.1-6";
+    both will_to_a_topic_that_is_not_allowed_is_dropped "D11" "3.1.4-4" "3.1.4-5";
     both own_will_waits_for_the_own_session "D12" "3.1.2-8" "3.1.2-8";
     v5 own_will_respects_no_local "D12 F08" "3.8.3-3";
     v5 will_properties_travel_with_it "D13" "3.1.3-10 3.3.2-4 3.3.2-15 3.3.2-16 3.3.2-18 3.3.2-20";
-    both refused_connect_has_no_will "D14" "3.1.4-5 3.2.2-5" "3.1.2-30 3.1.4-6 3.2.2-7";
+    both refused_connect_has_no_will "D14 I08" "3.1.4-5 3.2.2-5" "3.1.2-30 3.1.4-6 3.2.2-7";
     both silence_beyond_the_keep_alive_publishes_the_will "D15 I13" "3.1.2-24 3.1.2-8" "3.1.2-22 3.2.2-22 3.1.2-8";
     v5 disconnect_that_ends_the_session_publishes_a_delayed_will "D17" "3.14.4-3";
     both cut_connection_publishes_the_will_once "U5-40" "3.1.2-8 3.1.2-9 3.1.2-10" "3.1.2-7 3.1.2-8 3.1.2-10";
@@ -159,7 +160,7 @@ fn malformed_disconnect_publishes_the_will(stage: &Stage<'_>) -> Check {
 /// DISCONNECT with a code that only servers send: 0x82, close, and the will is published.
 fn disconnect_with_a_code_of_the_server_publishes_the_will(stage: &Stage<'_>) -> Check {
     let mut watcher = watcher(stage)?;
-    for code in [0x8E, 0x8B, 0x87, 0x9C, 0xA2] {
+    for code in [0x87, 0x89, 0x8B, 0x8D, 0x8E, 0x8F, 0x9A, 0x9B, 0x9C, 0x9D, 0x9E, 0x9F, 0xA0, 0xA1, 0xA2] {
         let mut device = with_will(stage, 0).open()?;
         device.raw("DISCONNECT with a code of servers", &[0xE0, 2, code, 0]);
         device.expect_close(0x82, &[0x81])?;
@@ -177,6 +178,21 @@ fn empty_retained_will_clears_the_topic(stage: &Stage<'_>) -> Check {
     stage.login("dev").will(Message::new(&topic, "").retain()).open()?.cut();
     watcher.take_of("")?;
     stage.subscriber("late", &topic, 1)?.quiet()
+}
+
+/// A will to a topic that is not for clients: the CONNECT is accepted, the will reaches nobody, the broker goes on.
+fn will_to_a_topic_that_is_not_allowed_is_dropped(stage: &Stage<'_>) -> Check {
+    let system = format!("$SYS/{}", stage.topic("will"));
+    let mut watcher = stage.subscriber("watcher", &stage.topic("#"), 2)?;
+    watcher.subscribe(&system, 2)?;
+    for topic in [system, stage.shared("g", "will")] {
+        for retain in [false, true] {
+            let will = Message { retain, ..Message::new(&topic, "gone").qos(1) };
+            stage.login("dev").will(will).open()?.cut();
+        }
+        stage.subscriber("late", &stage.topic("#"), 2)?.quiet()?;
+    }
+    watcher.quiet()
 }
 
 /// A kept session that subscribes to its own will finds it when it returns.
@@ -230,7 +246,7 @@ fn will_properties_travel_with_it(stage: &Stage<'_>) -> Check {
     ensure(!delay, "no will delay in a PUBLISH", &came)
 }
 
-/// A CONNECT that was refused never fires its will, and nothing behind it is processed.
+/// A CONNECT that was refused never fires its will, and nothing behind it is delivered or retained.
 fn refused_connect_has_no_will(stage: &Stage<'_>) -> Check {
     let mut watcher = watcher(stage)?;
     let will = Message::new(will_topic(stage), "gone").qos(1);
@@ -240,9 +256,10 @@ fn refused_connect_has_no_will(stage: &Stage<'_>) -> Check {
     } else {
         login.id("").clean(false).knock()?
     };
-    refused.publish(&Message::new(will_topic(stage), "pipelined"));
+    refused.publish(&Message::new(will_topic(stage), "pipelined").retain());
     refused.expect_refusal(0x8C, &[0x87], Some(2))?;
-    watcher.quiet()
+    watcher.quiet()?;
+    stage.subscriber("late", &will_topic(stage), 1)?.quiet()
 }
 
 /// Keep-alive 1 and silence: closed 1.5 s later or soon after that, in 5.0 with 0x8D, and the will is published.
