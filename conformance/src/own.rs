@@ -12,10 +12,18 @@ const CONNECT_TIMEOUT_SECS: u64 = 2;
 const PACKET_TIMEOUT_SECS: u64 = 3;
 
 /// Limits that scenes ask for, each set for a broker of its own. Those that refuse what scenes of other limits need
-/// (retained messages, long packets, ordinary keep-alives) come last.
-const CHOSEN_LIMITS: [&[&str]; 5] = [
+/// (many sessions, retained messages, long packets, ordinary keep-alives) come last.
+const CHOSEN_LIMITS: [&[&str]; 7] = [
     &["limits.client_id_bytes_max=100"],
     &["limits.session_expiry_secs_max=2", "limits.receive_max=3", "limits.topic_alias_max=0"],
+    &[
+        "limits.journal_bytes_max=300_000",
+        "limits.queue_bytes_max=50_000",
+        "limits.subscriptions_per_session_max=5",
+        "limits.retained_max=3",
+        "limits.sys_interval_secs=0",
+    ],
+    &["limits.sessions_max=5"],
     &[
         "limits.qos_max=1",
         "limits.retain_available=false",

@@ -23,6 +23,7 @@ mod matching;
 mod order;
 mod packet_id;
 mod qos;
+mod quota;
 mod retained;
 mod session;
 mod shared;
@@ -132,6 +133,7 @@ pub(crate) fn all() -> Vec<Scene> {
         alias::SCENES,
         limits::SCENES,
         capability::SCENES,
+        quota::SCENES,
         will::SCENES,
         will_time::SCENES,
         session::SCENES,
