@@ -22,6 +22,7 @@ mod malformed;
 mod matching;
 mod order;
 mod packet_id;
+mod path;
 mod qos;
 mod quota;
 mod retained;
@@ -145,6 +146,7 @@ pub(crate) fn all() -> Vec<Scene> {
         subscription::SCENES,
         change::SCENES,
         matching::SCENES,
+        path::SCENES,
         order::SCENES,
         stream::SCENES,
     ];
