@@ -32,6 +32,7 @@ mod size;
 mod stream;
 mod subscription;
 mod vectors;
+mod version_3_1;
 mod will;
 mod will_time;
 
@@ -149,6 +150,7 @@ pub(crate) fn all() -> Vec<Scene> {
         path::SCENES,
         order::SCENES,
         stream::SCENES,
+        version_3_1::SCENES,
     ];
     let mut scenes = scripts.concat();
     scenes.extend(malformed::scenes());
