@@ -14,6 +14,7 @@ use crate::stage::Stage;
 scenes! {
     both connect_in_single_bytes_is_accepted "I06" "3.1.4-4" "3.1.4-5";
     both connect_with_packets_behind_it "I08 U5-61" "3.1.4-4 3.2.0-1" "3.1.4-5 3.2.0-1";
+    both second_connect_in_the_same_segment "C15" "3.1.0-2" "3.1.0-2 3.2.0-2";
     both accepted_connect_is_answered "" "3.1.4-4 3.1.3-5 7.1.1-1" "3.1.4-5 3.1.3-5 4.2.0-1";
     both every_field_of_connect_is_read "" "3.1.3-1 3.1.2-9 3.1.2-19 3.1.2-21" "3.1.3-1 3.1.2-9 3.1.2-17 3.1.2-19";
     v5 unsupported_authentication_method "I16" "4.12.0-1 3.2.2-6 3.2.2-7";
@@ -52,10 +53,26 @@ fn connect_with_packets_behind_it(stage: &Stage<'_>) -> Check {
     client.quiet()
 }
 
-/// Ids of 1 and 23 letters and digits are accepted.
+/// Two CONNECTs at once, of a clean session and of a kept one, whose CONNACK may still be pending: closed, in 5.0 with
+/// 0x82 if CONNACK went before, and at most one CONNACK.
+fn second_connect_in_the_same_segment(stage: &Stage<'_>) -> Check {
+    for login in [stage.login("client"), stage.login("client").keep()] {
+        let mut client = stage.dial("client")?;
+        client.raw("two CONNECTs at once", &login.bytes().repeat(2));
+        match client.next()? {
+            Arrival::ConnAck(connack) if connack.code == 0 => client.expect_close(0x82, &[])?,
+            Arrival::Closed => {}
+            other => return Err(client.differs("one CONNACK at most, and a close", other)),
+        }
+        stage.login("client").open()?.disconnect();
+    }
+    Ok(())
+}
+
+/// Ids of 1 to 23 letters and digits are accepted, all 62 of them.
 fn accepted_connect_is_answered(stage: &Stage<'_>) -> Check {
     let first = if stage.v5() { "Z" } else { "z" };
-    for rest in ["", "0123456789abcdefghijkl", "mnopqrstuvwxyABCDEFGHI", "JKLMNOPQRSTUVWXY"] {
+    for rest in ["", "0123456789abcdefghijkl", "mnopqrstuvwxyABCDEFGHI", "JKLMNOPQRSTUVWXYZz"] {
         let mut client = stage.login("client").id(&format!("{first}{rest}")).open_with_session(false)?;
         client.ping()?;
         client.disconnect();

@@ -17,7 +17,7 @@ scenes! {
     v5 session_expiry_is_capped "C07 U5-18" "4.1.0-2";
     v5 longer_keep_alive_is_replaced "I13" "3.1.2-21 3.2.2-21 3.1.2-22";
     both longer_client_id_is_refused "U5-62" "3.1.3-9" "3.1.3-8";
-    v311 longer_keep_alive_is_refused "I13" "3.2.2-5";
+    v311 longer_keep_alive_is_refused "I13" "3.2.2-4 3.2.2-5";
     v5 aliases_that_are_not_allowed_are_refused "H15" "3.2.2-18 3.3.2-9";
     v311 open_publishes_beyond_the_window_are_answered "A21" "4.3.2-2";
 }
@@ -25,7 +25,7 @@ scenes! {
 /// Longest announcement that a scene waits for, seconds.
 const PATIENT_SECS: u32 = 5;
 
-/// The broker caps session expiry: CONNACK says so, a larger wish in DISCONNECT is capped too.
+/// The broker caps session expiry: CONNACK says so, and so it is after a break; a larger wish in DISCONNECT is capped too.
 fn session_expiry_is_capped(stage: &Stage<'_>) -> Check {
     let login = stage.login("client").clean(false).expiry(u32::MAX);
     let client = login.open_with_session(false)?;
@@ -35,21 +35,32 @@ fn session_expiry_is_capped(stage: &Stage<'_>) -> Check {
     };
     client.cut();
     let client = login.open_with_session(true)?;
+    let broken = stage.login("broken").clean(false).expiry(u32::MAX);
+    broken.open_with_session(false)?.cut();
     client.leave(ReasonCode::Success, &[Property::SessionExpiryInterval(86_400)]);
     stage.sleep_ms(u64::from(cap) * 1000 + 1300);
-    login.open_with_session(false).map(drop)
+    login.open_with_session(false)?;
+    broken.open_with_session(false).map(drop)
 }
 
-/// Server Keep Alive replaces a longer wish and a wish of none: closed at 1.5 times the announced value.
+/// Server Keep Alive replaces a longer wish and a wish of none, and agrees to a wish of just as much: all three are
+/// closed at 1.5 times the announced value.
 fn longer_keep_alive_is_replaced(stage: &Stage<'_>) -> Check {
-    for wish in [60, 0] {
-        let mut client = stage.login("client").keep_alive(wish).open()?;
-        let announced = client.connack.properties.as_properties().server_keep_alive();
-        let Some(secs) = announced.filter(|secs| u32::from(*secs) <= PATIENT_SECS && *secs > 0) else {
-            return not_announced("a Server Keep Alive of a few seconds");
-        };
-        let due = Duration::from_millis(u64::from(secs) * 1500);
-        let start = Instant::now();
+    let announced = server_keep_alive(stage)?.filter(|secs| u32::from(*secs) <= PATIENT_SECS);
+    let Some(secs) = announced else { return not_announced("a Server Keep Alive of a few seconds") };
+    let mut clients = Vec::new();
+    for (name, wish) in [("longer", secs + 1), ("none", 0), ("equal", secs)] {
+        let client = stage.login(name).keep_alive(wish).open()?;
+        let told = client.connack.properties.as_properties().server_keep_alive();
+        ensure(
+            told == Some(secs) || told.is_none() && wish == secs,
+            "the same for each",
+            format!("{told:?}"),
+        )?;
+        clients.push((client, Instant::now()));
+    }
+    let due = Duration::from_millis(u64::from(secs) * 1500);
+    for (mut client, start) in clients {
         client.expect_close(0x8D, &[])?;
         let took = start.elapsed() + Duration::from_millis(50);
         ensure(
@@ -61,16 +72,16 @@ fn longer_keep_alive_is_replaced(stage: &Stage<'_>) -> Check {
     Ok(())
 }
 
-/// Before 5.0 nothing can replace the wish: CONNACK 0x02 and a close; a wish within the limit is accepted.
+/// Before 5.0 nothing can replace the wish: CONNACK 0x02, session present 0 although there is one, and a close. A wish
+/// within the limit is accepted.
 fn longer_keep_alive_is_refused(stage: &Stage<'_>) -> Check {
-    let asked = stage.login("asks").version(Version::V5).open()?;
-    let Some(secs) = asked.connack.properties.as_properties().server_keep_alive().filter(|secs| *secs > 0)
-    else {
-        return not_announced("a Server Keep Alive");
-    };
-    stage.login("client").keep_alive(secs).open()?.disconnect();
-    let mut client = stage.login("client").keep_alive(secs.saturating_add(1)).knock()?;
-    client.expect_refusal(0x85, &[], Some(2))
+    let Some(secs) = server_keep_alive(stage)? else { return not_announced("a Server Keep Alive") };
+    let kept = stage.login("client").keep();
+    kept.clone().keep_alive(secs).open()?.disconnect();
+    for wish in [secs.saturating_add(1), 0] {
+        kept.clone().keep_alive(wish).knock()?.expect_refusal(0x85, &[], Some(2))?;
+    }
+    kept.keep_alive(secs).open_with_session(true).map(drop)
 }
 
 /// An id of 65,535 bytes, where the broker does not take it: refused by code, and a short one is accepted.
@@ -108,6 +119,12 @@ fn open_publishes_beyond_the_window_are_answered(stage: &Stage<'_>) -> Check {
         client.expect_puback(message.id)?;
     }
     client.quiet()
+}
+
+/// The Server Keep Alive that a wish of none gets, if the broker has one.
+fn server_keep_alive(stage: &Stage<'_>) -> Check<Option<u16>> {
+    let asked = stage.login("asks").version(Version::V5).keep_alive(0).open()?;
+    Ok(asked.connack.properties.as_properties().server_keep_alive().filter(|secs| *secs > 0))
 }
 
 fn not_announced(what: &str) -> Check {

@@ -29,6 +29,7 @@ mod retained;
 mod session;
 mod shared;
 mod size;
+mod state;
 mod stream;
 mod subscription;
 mod vectors;
@@ -139,6 +140,7 @@ pub(crate) fn all() -> Vec<Scene> {
         will::SCENES,
         will_time::SCENES,
         session::SCENES,
+        state::SCENES,
         qos::SCENES,
         packet_id::SCENES,
         group::SCENES,

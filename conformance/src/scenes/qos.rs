@@ -145,7 +145,7 @@ fn puback_for_a_qos_2_id_closes(stage: &Stage<'_>) -> Check {
     subscriber.expect_close(0x82, &[0x81])?;
     let mut subscriber = stage.login("sub").keep().open_with_session(true)?;
     let again = subscriber.take_of("payload")?;
-    same("the id of the first sending,", &again.id, &id)
+    ensure(again.dup && again.id == id, format!("id {id} with DUP 1"), &again)
 }
 
 /// When PUBREC answers a QoS 1 delivery; then 0x82 and close, and the message comes again at the resume.
@@ -155,7 +155,7 @@ fn pubrec_for_a_qos_1_id_closes(stage: &Stage<'_>) -> Check {
     subscriber.expect_close(0x82, &[0x81])?;
     let mut subscriber = stage.login("sub").keep().open_with_session(true)?;
     let again = subscriber.take_of("payload")?;
-    same("the id of the first sending,", &again.id, &id)
+    ensure(again.dup && again.id == id, format!("id {id} with DUP 1"), &again)
 }
 
 /// Given Receive Maximum 1 and an open QoS 2 delivery; when PUBCOMP comes before PUBREL; then no slot is freed.
@@ -187,13 +187,15 @@ fn is_protocol_error(arrival: &Arrival) -> bool {
     matches!(arrival, Arrival::Disconnect(reason) if reason.code == 0x82)
 }
 
-/// Given Receive Maximum 1; when PUBACK and PUBCOMP for ids never sent arrive; then still one open message.
+/// Given Receive Maximum 1; when PUBACK, PUBREC and PUBCOMP for ids never sent arrive; then still one open message.
 fn acknowledgements_out_of_the_blue_raise_no_quota(stage: &Stage<'_>) -> Check {
     let topic = stage.topic("a");
     let mut subscriber = stage.login("sub").receive_maximum(1).open()?;
     subscriber.subscribe(&topic, 2)?;
     for id in [901, 902, 903] {
         subscriber.puback(id);
+        subscriber.pubrec(id);
+        subscriber.expect("PUBREL", |arrival| matches!(arrival, Arrival::PubRel(_)).then_some(()))?;
         subscriber.pubcomp(id);
     }
     subscriber.ping()?;
