@@ -14,7 +14,7 @@ const PACKET_TIMEOUT_SECS: u64 = 3;
 /// Limits that scenes ask for, each set for a broker of its own. Those that refuse what scenes of other limits need
 /// (many sessions, retained messages, long packets, ordinary keep-alives) come last.
 const CHOSEN_LIMITS: [&[&str]; 7] = [
-    &["limits.client_id_bytes_max=100"],
+    &["limits.client_id_bytes_max=100", "limits.inflight_max=65_535"],
     &["limits.session_expiry_secs_max=2", "limits.receive_max=3", "limits.topic_alias_max=0"],
     &[
         "limits.journal_bytes_max=300_000",

@@ -14,6 +14,7 @@ use crate::stage::Stage;
 scenes! {
     v5 subscribing_again_replaces_the_identifier "F05 U5-35" "3.8.4-3";
     v5 queued_messages_take_the_new_identifier "F05 U5-36" "3.8.4-3";
+    v5 delivery_in_flight_may_keep_its_identifier "U5-36" "3.8.4-3 4.4.0-1";
     both unsubscribe_compares_bytes "F13" "3.10.4-1 3.10.4-5" "3.10.4-1 3.10.4-5";
     both unsubscribing_one_of_two_overlapping_filters "F14" "3.10.4-1" "3.10.4-1 3.3.4-3";
     both subscribing_again_with_another_qos_replaces "" "3.8.4-3" "3.8.4-3";
@@ -54,6 +55,26 @@ fn queued_messages_take_the_new_identifier(stage: &Stage<'_>) -> Check {
     subscribe_as(&mut subscriber, &topic, options(1), 2)?;
     subscriber.puback(first.id);
     same("subscription identifiers", &subscriber.take_of("second")?.identifiers(), &vec![2])
+}
+
+/// A delivery is open while its subscription gets identifier 2: it may come again with 1 or 2, what follows comes with 2.
+fn delivery_in_flight_may_keep_its_identifier(stage: &Stage<'_>) -> Check {
+    let topic = stage.topic("a");
+    let kept = stage.login("sub").keep();
+    let mut subscriber = kept.open()?;
+    subscribe_as(&mut subscriber, &topic, options(1), 1)?;
+    let mut publisher = stage.connect("pub")?;
+    publisher.deliver(&Message::new(&topic, "open").qos(1))?;
+    let open = subscriber.message_of("open")?;
+    subscribe_as(&mut subscriber, &topic, options(1), 2)?;
+    subscriber.cut();
+    publisher.deliver(&Message::new(&topic, "queued").qos(1))?;
+    let mut subscriber = kept.open_with_session(true)?;
+    let again = subscriber.take_of("open")?;
+    let identifiers = again.identifiers();
+    ensure(again.id == open.id && (identifiers == [1] || identifiers == [2]), "identifier 1 or 2", &again)?;
+    same("subscription identifiers", &subscriber.take_of("queued")?.identifiers(), &vec![2])?;
+    subscriber.quiet()
 }
 
 /// UNSUBSCRIBE `a/b` does not touch `a/+`, and `a/+` does not touch `a/b`; in 5.0 code 0x11.

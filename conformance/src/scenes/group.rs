@@ -15,6 +15,7 @@ use crate::stage::Stage;
 scenes! {
     both group_without_online_members_keeps_messages "G02" "" "4.8.2-3";
     v5 qos_1_of_an_expired_member_goes_to_another "G04" "4.8.2-3";
+    v5 qos_2_of_an_expired_member_goes_to_nobody "G03" "4.8.2-5";
     v5 messages_parked_for_an_expired_member_go_to_another "G04" "4.8.2-3";
     both slow_member_does_not_stall_the_group "G14" "" "3.3.4-9";
     both members_that_come_and_go_lose_nothing "G03 G04" "" "4.8.2-3";
@@ -58,6 +59,25 @@ fn qos_1_of_an_expired_member_goes_to_another(stage: &Stage<'_>) -> Check {
     first.cut();
     second.quiet_for(Duration::from_millis(500))?;
     second.take_of("x")?;
+    second.quiet()
+}
+
+/// QoS 2 messages begun to a member whose session expires, one before PUBREC and one before PUBCOMP, go to nobody else.
+fn qos_2_of_an_expired_member_goes_to_nobody(stage: &Stage<'_>) -> Check {
+    let shared = stage.shared("g", "a");
+    let mut first = stage.login("first").clean(false).expiry(1).open()?;
+    first.subscribe(&shared, 2)?;
+    publish(stage, "x", 2)?;
+    publish(stage, "y", 2)?;
+    first.message_of("x")?;
+    let id = first.message_of("y")?.id;
+    first.pubrec(id);
+    first.expect_pubrel(id)?;
+    let mut second = stage.subscriber("second", &shared, 2)?;
+    first.cut();
+    second.quiet_for(Duration::from_millis(2200))?;
+    publish(stage, "z", 2)?;
+    second.take_of("z")?;
     second.quiet()
 }
 

@@ -1,5 +1,6 @@
 //! Filters and topics: which are well formed and allowed, and which match. Hard cases F10 and F15 to F19.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::scenes;
@@ -14,6 +15,7 @@ scenes! {
     both one_malformed_filter_refuses_all "F10" "4.7.1-2 4.7.1-3" "4.7.1-1 4.7.1-2";
     both dollar_topics_hide_from_leading_wildcards "F15" "4.7.2-1" "4.7.2-1";
     both filters_match_as_written "F16" "3.3.2-3 4.7.1-2 4.7.1-3 4.7.3-1" "3.3.2-3 4.7.1-1 4.7.1-2 4.7.3-1";
+    both random_filters_match_like_the_rules_say "F16" "3.3.2-3 4.7.1-2 4.7.1-3" "3.3.2-3 4.7.1-1 4.7.1-2";
     both longest_topic_works "F17" "4.7.3-3" "4.7.3-3";
     both too_many_levels_are_refused_gently "F17 U5-58" "3.3.5-2 3.8.4-5" "3.8.4-7 3.4.2-1";
     both look_alikes_are_different_topics "F18" "4.7.3-4 1.5.3-3" "4.7.3-4 1.5.4-3";
@@ -37,18 +39,22 @@ fn one_refused_filter_among_good_ones(stage: &Stage<'_>) -> Check {
     subscriber.quiet()
 }
 
-/// A malformed filter beside a good one: 0x81 and close, and the good one is not subscribed.
+/// A malformed filter or malformed options beside a good one: 0x81 and close, and the good one is not subscribed.
 fn one_malformed_filter_refuses_all(stage: &Stage<'_>) -> Check {
     let topic = stage.topic("a");
     let mut publisher = stage.connect("pub")?;
-    for bad in ["a#", "a/#/b", "#/a", "##", "a+", "+a", "a/b+", "a/+b/c", ""] {
+    let names = ["a#", "a/#/b", "#/a", "##", "a+", "+a", "a/b+", "a/+b/c", ""];
+    let texts = [&b"\xFF"[..], b"a\0b", b"\xED\xA0\x80"];
+    let reserved = if stage.v5() { 0x41 } else { 0x05 };
+    let malformed = names.iter().map(|name| name.as_bytes()).chain(texts).map(|filter| (filter, 1));
+    for (bad, bad_options) in malformed.chain([(&b"b"[..], reserved)]) {
         let kept = stage.login("sub").keep();
         let mut subscriber = kept.open()?;
-        let options: &[u8] = &[1];
         let properties = craft::properties(stage.version, &[]);
-        let filters = craft::join(&[&craft::field(&topic), options, &craft::field(bad), options]);
+        let filters = craft::join(&[&craft::field(&topic), &[1], &craft::field(bad), &[bad_options]]);
         let bytes = craft::frame(0x82, &craft::join(&[&[0, 1], &properties, &filters]));
-        subscriber.raw(&format!("SUBSCRIBE to a good filter and {bad:?}"), &bytes);
+        let name = String::from_utf8_lossy(bad);
+        subscriber.raw(&format!("SUBSCRIBE to a good filter and {name:?} {bad_options:02X}"), &bytes);
         subscriber.expect_close(0x81, &[0x82, 0x8F])?;
         publisher.deliver(&Message::new(&topic, "x").qos(1))?;
         kept.open_with_session(true)?.quiet_for(Duration::from_millis(50))?;
@@ -57,13 +63,23 @@ fn one_malformed_filter_refuses_all(stage: &Stage<'_>) -> Check {
     Ok(())
 }
 
-/// A topic that begins with `$` is not matched by `+/…`, shared or not; deeper `$` levels are ordinary.
+/// A topic that begins with `$` is not matched by `+/…`, shared or not, but by its own name with wildcards behind it;
+/// deeper `$` levels are ordinary.
 fn dollar_topics_hide_from_leading_wildcards(stage: &Stage<'_>) -> Check {
     let tag = stage.tag();
     let mut subscriber = stage.subscriber("sub", &format!("+/{tag}/#"), 1)?;
     let mut member = stage.subscriber("member", &format!("$share/g{tag}/+/{tag}/#"), 1)?;
+    let mut own = stage.subscriber("own", &format!("$app/{tag}/+"), 1)?;
+    own.subscribe(&format!("$app/{tag}/hidden/#"), 1)?;
+    let mut own_member = stage.subscriber("own_member", &format!("$share/g{tag}/$app/{tag}/#"), 1)?;
     let mut publisher = stage.connect("pub")?;
     publisher.publish(&Message::new(format!("$app/{tag}/hidden"), "hidden"));
+    if !stage.settings.lenient {
+        // A broker may keep such topics from clients altogether; ours does not.
+        own.take_of("hidden")?;
+        own_member.take_of("hidden")?;
+        own.quiet()?;
+    }
     publisher.deliver(&Message::new(format!("app/{tag}/$seen"), "seen").qos(1))?;
     subscriber.take_of("seen")?;
     member.take_of("seen")?;
@@ -86,6 +102,64 @@ fn filters_match_as_written(stage: &Stage<'_>) -> Check {
         }
     }
     Ok(())
+}
+
+/// 200 random filters, 150 random topics, over a small alphabet with empty levels: each topic reaches exactly the
+/// filters that a second reading of the rules says, one copy each.
+fn random_filters_match_like_the_rules_say(stage: &Stage<'_>) -> Check {
+    let mut random = Random(0x5DEE_CE66_D001);
+    let topics: BTreeSet<String> = (0..150).map(|_| random.name(&["", "a", "b", "ab", "$a"])).collect();
+    let mut publisher = stage.connect("pub")?;
+    for number in 0..200 {
+        let filter = random.filter();
+        let mut subscriber = stage.subscriber(&format!("sub{number}"), &stage.topic(&filter), 0)?;
+        for topic in &topics {
+            publisher.publish(&Message::new(stage.topic(topic), "x"));
+        }
+        publisher.ping()?;
+        let expected: Vec<&String> = topics.iter().filter(|topic| is_match(&filter, topic)).collect();
+        let what = format!("topic for {filter}");
+        for topic in expected {
+            same(&what, &subscriber.message()?.topic, &stage.topic(topic))?;
+        }
+        subscriber.ping()?;
+        subscriber.quiet_for(Duration::from_millis(1))?;
+    }
+    Ok(())
+}
+
+/// Whether a filter matches a name below this run's own first level, level by level.
+fn is_match(filter: &str, topic: &str) -> bool {
+    let (filter, topic): (Vec<&str>, Vec<&str>) = (filter.split('/').collect(), topic.split('/').collect());
+    match filter.iter().position(|level| *level == "#") {
+        Some(at) => topic.len() >= at && levels_match(&filter[..at], &topic[..at]),
+        None => topic.len() == filter.len() && levels_match(&filter, &topic),
+    }
+}
+
+fn levels_match(filter: &[&str], topic: &[&str]) -> bool {
+    filter.iter().zip(topic).all(|(wanted, level)| *wanted == "+" || wanted == level)
+}
+
+/// The same numbers in every run.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as usize % bound
+    }
+
+    /// One to four levels out of these.
+    fn name(&mut self, levels: &[&str]) -> String {
+        let count = 1 + self.below(4);
+        (0..count).map(|_| levels[self.below(levels.len())]).collect::<Vec<_>>().join("/")
+    }
+
+    fn filter(&mut self) -> String {
+        let name = self.name(&["", "a", "b", "+", "+"]);
+        if self.below(3) == 0 { format!("{name}/#") } else { name }
+    }
 }
 
 /// Filter, topics that match it, topics that do not.

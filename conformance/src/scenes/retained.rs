@@ -16,6 +16,7 @@ use crate::stage::Stage;
 scenes! {
     both stored_qos_bounds_the_replay "E01" "3.3.1-5 3.3.1-8" "3.3.1-5 3.8.4-8";
     v5 handling_1_replays_for_new_subscriptions_only "E02" "3.3.1-10";
+    v5 handling_1_replays_again_after_the_session_expired "E02" "3.3.1-10";
     both subscribing_again_replays_again "E03" "3.8.4-3 3.3.1-6" "3.3.1-9 3.8.4-4";
     both overlapping_filters_in_one_subscribe_replay_each "E04" "3.3.1-6" "3.3.1-9";
     both shared_subscriptions_get_no_replay "E05 U5-34" "3.3.1-6" "3.3.1-9";
@@ -83,6 +84,21 @@ fn handling_1_replays_for_new_subscriptions_only(stage: &Stage<'_>) -> Check {
     let mut subscriber = stage.login("sub").open_with_session(false)?;
     subscriber.subscribe_one(&topic, if_new, &[])?;
     subscriber.take_of("kept").map(drop)
+}
+
+/// Retain Handling 1 of a client whose session expired: its subscription is new again.
+fn handling_1_replays_again_after_the_session_expired(stage: &Stage<'_>) -> Check {
+    stage.connect("pub")?.deliver(&retained(stage, "a").qos(1))?;
+    let login = stage.login("sub").clean(false).expiry(1);
+    for _ in 0..2 {
+        let mut subscriber = login.open_with_session(false)?;
+        subscriber.subscribe_one(&stage.topic("a"), handling(RetainHandling::IfNew), &[])?;
+        subscriber.take_of("kept")?;
+        subscriber.quiet()?;
+        subscriber.cut();
+        stage.sleep_ms(2200);
+    }
+    Ok(())
 }
 
 /// The same SUBSCRIBE three times: three replays.

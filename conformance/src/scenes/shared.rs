@@ -6,7 +6,7 @@ use longwire_proto::ReasonCode;
 use longwire_proto::property::Property;
 
 use super::scenes;
-use crate::failure::{Check, same};
+use crate::failure::{Check, ensure, same};
 use crate::message::{Arrival, Message};
 use crate::peer::{Peer, options};
 use crate::stage::Stage;
@@ -22,6 +22,7 @@ scenes! {
     v5 member_with_a_small_packet_limit_is_passed_over "G08 U5-54" "3.1.2-24";
     both granted_qos_is_that_of_the_member "G09" "3.8.4-6" "4.8.2-3";
     both subscribing_twice_and_leaving_once_is_leaving "G10 U5-51 U5-37" "3.10.4-1" "3.10.4-1";
+    both shared_and_plain_filter_are_two_subscriptions "G10" "3.10.4-1" "3.10.4-1 3.10.4-5";
     both lonely_member_sees_order "G13" "4.6.0-6" "4.6.0-5";
     both kept_member_at_qos_0_gets_what_is_live "G09" "3.8.4-6" "4.8.2-3";
     both each_message_goes_to_one_member "" "" "4.8.2-3";
@@ -150,6 +151,25 @@ fn subscribing_twice_and_leaving_once_is_leaving(stage: &Stage<'_>) -> Check {
     publish_numbers(stage, 10)?;
     take_numbers(&mut staying, 10)?;
     leaving.quiet()
+}
+
+/// Leaving the plain filter leaves the shared one alone, and the other way; a group of another name is neither.
+fn shared_and_plain_filter_are_two_subscriptions(stage: &Stage<'_>) -> Check {
+    let (shared, plain) = (stage.shared("g", "a"), stage.topic("a"));
+    let mut client = stage.connect("client")?;
+    for (kept, gone) in [(&shared, &plain), (&plain, &shared)] {
+        client.subscribe(kept, 1)?;
+        for filter in [gone, &stage.shared("h", "a"), &stage.shared("g", "+")] {
+            let grants = client.unsubscribe_from(&[filter])?;
+            ensure(grants.codes.iter().all(|&code| code == 0x11), "UNSUBACK with code 0x11", &grants)?;
+        }
+        publish(stage, "x", 1)?;
+        client.take_of("x")?;
+        client.unsubscribe(kept)?;
+        publish(stage, "x", 1)?;
+        client.quiet()?;
+    }
+    Ok(())
 }
 
 /// A group of one behaves like a plain subscription: 200 messages in order, at each QoS.

@@ -13,11 +13,14 @@ use crate::stage::Stage;
 
 scenes! {
     v5 too_large_for_the_subscriber_is_dropped "H07" "3.1.2-24 3.1.2-25";
+    v5 too_large_in_a_backlog_is_dropped "H07" "3.1.2-24 3.1.2-25";
+    v5 too_large_to_be_sent_again_is_done "H07" "3.1.2-24 3.1.2-25";
     v5 packet_size_counts_every_byte_on_the_way_out "H08" "3.1.2-24";
     both packet_size_counts_every_byte_on_the_way_in "H08" "4.8.0-1" "3.2.2-15";
     v5 connack_fits_the_limit_of_the_client "H09" "3.2.2-19 3.2.2-20 3.1.2-24";
     both too_large_is_refused_before_its_body "H10" "4.8.0-1" "3.2.2-15";
     both reader_that_pauses_loses_nothing "H19" "4.5.0-1" "4.5.0-1";
+    both qos_0_for_a_reader_that_pauses_is_not_hoarded "H18 H19" "4.6.0-6" "4.6.0-5";
     both payloads_of_every_size_arrive_whole "" "4.5.0-1" "4.5.0-1";
     both large_messages_reach_a_reader_that_pauses "H19" "4.5.0-1" "4.5.0-1";
     v5 no_explanations_when_not_asked_for "H21" "3.1.2-29";
@@ -40,6 +43,60 @@ fn too_large_for_the_subscriber_is_dropped(stage: &Stage<'_>) -> Check {
         message.with(Property::UserProperty("name", "value"))
     });
     publisher.deliver(&many)?;
+    subscriber.quiet()
+}
+
+/// Small and large messages wait for a session that comes back with a limit of 100 bytes: the small ones come, in order.
+fn too_large_in_a_backlog_is_dropped(stage: &Stage<'_>) -> Check {
+    let kept = stage.login("sub").keep().receive_maximum(1);
+    let mut subscriber = kept.open()?;
+    subscriber.subscribe(&stage.topic("a"), 2)?;
+    subscriber.cut();
+    let mut publisher = stage.connect("pub")?;
+    for (number, qos) in (0..6_u64).zip([1, 2].into_iter().cycle()) {
+        publisher.deliver(&Message::new(stage.topic("a"), [b'x'; 200]).qos(qos))?;
+        publisher.deliver(&Message::new(stage.topic("a"), number.to_string()).qos(qos))?;
+    }
+    let limited = kept.clone().with(Property::MaximumPacketSize(100));
+    let mut subscriber = limited.open_with_session(true)?;
+    for number in 0..6_u64 {
+        subscriber.take_of(number.to_string())?;
+    }
+    subscriber.quiet()?;
+    subscriber.cut();
+    kept.open_with_session(true)?.quiet()
+}
+
+/// Large deliveries are open when their session comes back with a limit of 100 bytes: they are not sent, their slots are
+/// free, and one whose PUBREC has gone is finished.
+fn too_large_to_be_sent_again_is_done(stage: &Stage<'_>) -> Check {
+    let topic = stage.topic("a");
+    let kept = stage.login("sub").keep().receive_maximum(3);
+    let mut subscriber = kept.open()?;
+    subscriber.subscribe(&topic, 2)?;
+    let mut publisher = stage.connect("pub")?;
+    for qos in [1, 2, 2] {
+        publisher.deliver(&Message::new(&topic, [b'x'; 200]).qos(qos))?;
+    }
+    publisher.deliver(&Message::new(&topic, "small").qos(2))?;
+    for _ in 0..2 {
+        subscriber.message()?;
+    }
+    let released = subscriber.message()?.id;
+    subscriber.pubrec(released);
+    subscriber.expect_pubrel(released)?;
+    subscriber.cut();
+    let limited = stage.login("sub").keep().receive_maximum(3).with(Property::MaximumPacketSize(100));
+    let mut subscriber = limited.open_with_session(true)?;
+    subscriber.expect_pubrel(released)?;
+    subscriber.pubcomp(released);
+    subscriber.take_of("small")?;
+    for number in 0..4 {
+        publisher.deliver(&Message::new(&topic, number.to_string()).qos(1))?;
+        subscriber.take_of(number.to_string())?;
+    }
+    let largest = subscriber.largest_packet();
+    ensure(largest <= 100, "packets of at most 100 bytes", largest)?;
     subscriber.quiet()
 }
 
@@ -75,10 +132,11 @@ fn packet_size_counts_every_byte_on_the_way_in(stage: &Stage<'_>) -> Check {
     publisher.expect_close(0x95, &[])
 }
 
-/// CONNACK with a limit of 20 bytes, with and without an assigned id: it fits, or the broker closes.
+/// CONNACK with a limit of 20 bytes, with an assigned id, and in a refusal: it fits, or the broker closes.
 fn connack_fits_the_limit_of_the_client(stage: &Stage<'_>) -> Check {
     let limited = stage.login("client").with(Property::MaximumPacketSize(20));
-    for login in [limited.clone(), limited.id("")] {
+    let refused = limited.clone().with(Property::AuthenticationMethod("NO-SUCH-METHOD"));
+    for login in [limited.clone(), limited.id(""), refused] {
         let mut client = login.knock()?;
         let came = client.next()?;
         ensure(client.largest_packet() <= 20, "packets of at most 20 bytes", &came)?;
@@ -117,6 +175,37 @@ fn reader_that_pauses_loses_nothing(stage: &Stage<'_>) -> Check {
         same("number of the delivery", &text.trim_end(), &number.to_string().as_str())?;
     }
     subscriber.quiet()
+}
+
+/// 40 MB of QoS 0 for a reader that pauses, and others are served meanwhile. Some of it may be gone, but what comes is in
+/// order, and what is published afterwards comes again.
+fn qos_0_for_a_reader_that_pauses_is_not_hoarded(stage: &Stage<'_>) -> Check {
+    const TOTAL: u64 = 4_000;
+    let topic = stage.topic("a");
+    let mut pausing = stage.subscriber("pausing", &topic, 0)?;
+    let mut other = stage.subscriber("other", &stage.topic("b"), 1)?;
+    let mut publisher = stage.connect("pub")?;
+    for number in 0..TOTAL {
+        publisher.publish(&padded(Message::new(&topic, number.to_string()), 10_000));
+        if number % 100 == 99 {
+            publisher.deliver(&Message::new(stage.topic("b"), "served").qos(1))?;
+            other.take_of("served")?;
+        }
+    }
+    let mut last = None;
+    while let Arrival::Publish(message) = pausing.next_within(Duration::from_millis(300))? {
+        let number = message.text().trim_end().parse::<u64>().ok();
+        ensure(
+            number > last && message.payload.len() == 10_000,
+            format!("a number above {last:?}"),
+            &message,
+        )?;
+        last = number;
+    }
+    ensure(last.is_some(), "some of the messages", "none")?;
+    publisher.publish(&Message::new(&topic, "afterwards"));
+    pausing.take_of("afterwards")?;
+    pausing.quiet()
 }
 
 /// Payloads from nothing to 1.9 MB, at each QoS, to three subscribers: every byte arrives.

@@ -1,17 +1,19 @@
 //! The byte stream of a connection: packets in any pieces, its end, and what one connection does to others. Hard
 //! cases I07, I09 and I11.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use super::scenes;
 use crate::craft::{self, frame, join};
-use crate::failure::{Check, Failure, ensure};
+use crate::failure::{Check, Failure, ensure, same};
 use crate::message::{Arrival, Message};
 use crate::stage::Stage;
 
 scenes! {
     both refused_publish_keeps_the_link "I11 U5-58" "3.3.5-2" "3.4.2-1 3.5.2-1";
-    both malformed_packet_harms_nobody_else "" "4.8.0-1 4.8.0-2" "4.13.1-1 4.13.2-1";
+    both malformed_packet_harms_nobody_else "" "4.8.0-1" "4.13.1-1";
+    both closing_does_not_wait_for_a_peer_that_does_not_read "I14 D15" "3.1.2-24 3.1.4-2" "4.13.2-1 3.1.2-22 3.1.4-3";
     both nothing_of_a_malformed_publish_takes_effect "" "3.3.1-4 2.3.1-1 4.8.0-1" "3.3.1-4 2.2.1-3 4.13.1-1";
     both nothing_of_a_malformed_unsubscribe_takes_effect "F10" "3.10.3-1 3.10.4-1" "3.10.3-1 3.10.4-1";
     both thousands_of_packets_in_one_segment "I07" "3.12.4-1" "3.12.4-1";
@@ -98,6 +100,34 @@ fn nothing_of_a_malformed_unsubscribe_takes_effect(stage: &Stage<'_>) -> Check {
     subscriber.expect_close(0x81, &[0x82, 0x8F])?;
     stage.connect("pub")?.deliver(&Message::new(&topic, "still").qos(1))?;
     kept.open_with_session(true)?.take_of("still").map(drop)
+}
+
+/// Two clients read nothing until their sockets are full. One is silent beyond its keep-alive, the other is taken over:
+/// both wills are published, and each connection ends, whether or not DISCONNECT could still be sent.
+fn closing_does_not_wait_for_a_peer_that_does_not_read(stage: &Stage<'_>) -> Check {
+    let (topic, will) = (stage.topic("a"), stage.topic("will"));
+    let mut watcher = stage.subscriber("watcher", &will, 1)?;
+    let deaf = |name, secs| {
+        stage.login(name).keep_alive(secs).will(Message::new(&will, name).qos(1)).open().and_then(
+            |mut peer| {
+                peer.subscribe(&topic, 0)?;
+                Ok(peer)
+            },
+        )
+    };
+    let (mut silent, mut replaced) = (deaf("silent", 1)?, deaf("replaced", 60)?);
+    let mut publisher = stage.connect("pub")?;
+    for _ in 0..1000 {
+        publisher.publish(&Message::new(&topic, [b'x'; 10_000]));
+    }
+    publisher.ping()?;
+    let mut new = stage.login("replaced").open()?;
+    let wills: BTreeSet<String> = [watcher.take()?.text(), watcher.take()?.text()].into();
+    same("wills", &wills, &["silent".to_owned(), "replaced".to_owned()].into())?;
+    silent.closes_within(Duration::from_secs(8))?;
+    replaced.closes_within(Duration::from_secs(8))?;
+    new.quiet()?;
+    watcher.quiet()
 }
 
 /// 5,000 PINGREQs and PUBLISHes in one write are all answered, and others are served meanwhile.
