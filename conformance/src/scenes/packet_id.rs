@@ -185,6 +185,11 @@ fn window_of_all_ids_fills_and_empties(stage: &Stage<'_>) -> Check {
         let messages: Vec<Message> =
             (0..100).map(|n| Message::new(&topic, (batch * 100 + n).to_string())).collect();
         publisher.deliver_all(&messages)?;
+        while batch % 20 == 0
+            && let Arrival::Publish(message) = subscriber.next_within(Duration::from_millis(1))?
+        {
+            open.push(message);
+        }
     }
     while let Arrival::Publish(message) = subscriber.next_within(Duration::from_millis(500))? {
         open.push(message);

@@ -177,10 +177,10 @@ fn reader_that_pauses_loses_nothing(stage: &Stage<'_>) -> Check {
     subscriber.quiet()
 }
 
-/// 40 MB of QoS 0 for a reader that pauses, and others are served meanwhile. Some of it may be gone, but what comes is in
+/// 20 MB of QoS 0 for a reader that pauses, and others are served meanwhile. Some of it may be gone, but what comes is in
 /// order, and what is published afterwards comes again.
 fn qos_0_for_a_reader_that_pauses_is_not_hoarded(stage: &Stage<'_>) -> Check {
-    const TOTAL: u64 = 4_000;
+    const TOTAL: u64 = 2_000;
     let topic = stage.topic("a");
     let mut pausing = stage.subscriber("pausing", &topic, 0)?;
     let mut other = stage.subscriber("other", &stage.topic("b"), 1)?;
