@@ -17,7 +17,7 @@ scenes! {
     both second_connect_in_the_same_segment "C15" "3.1.0-2" "3.1.0-2 3.2.0-2";
     both accepted_connect_is_answered "" "3.1.4-4 3.1.3-5 7.1.1-1" "3.1.4-5 3.1.3-5 4.2.0-1";
     both every_field_of_connect_is_read "" "3.1.3-1 3.1.2-9 3.1.2-19 3.1.2-21" "3.1.3-1 3.1.2-9 3.1.2-17 3.1.2-19";
-    v5 unsupported_authentication_method "I16" "4.12.0-1 3.2.2-6 3.2.2-7";
+    v5 unsupported_authentication_method "I16 U5-17" "4.12.0-1 3.2.2-6 3.2.2-7";
     both client_ids_of_every_kind "I20 U5-62" "3.1.3-2 3.1.3-5" "3.1.3-2 3.1.3-5";
     v5 announced_capabilities_are_kept "" "3.2.2-1 3.2.2-8 3.2.2-9";
 }

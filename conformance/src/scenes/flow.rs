@@ -10,6 +10,7 @@ use crate::stage::Stage;
 
 scenes! {
     v5 receive_maximum_one_is_strict "H16" "3.3.4-9 4.9.0-1 4.9.0-2";
+    v5 window_is_as_large_as_was_asked_for "H16" "3.3.4-9 4.9.0-1 4.9.0-2";
     v5 full_window_holds_back_nothing_else "H16 H18" "3.3.4-10 4.9.0-3 3.12.4-1";
     v311 unacknowledged_deliveries_hold_back_nothing_else "H18" "3.12.4-1";
     v5 resume_with_a_smaller_window "H17 U5-47" "4.4.0-1 4.9.0-1";
@@ -37,6 +38,36 @@ fn receive_maximum_one_is_strict(stage: &Stage<'_>) -> Check {
         }
     }
     subscriber.quiet()
+}
+
+/// Receive Maximum 2, 5 and 20, QoS 1 and 2 mixed: so many are open, and each that is finished lets one more through.
+fn window_is_as_large_as_was_asked_for(stage: &Stage<'_>) -> Check {
+    let topic = stage.topic("a");
+    for window in [2, 5, 20] {
+        let mut subscriber = stage.login("sub").receive_maximum(window).open()?;
+        subscriber.subscribe(&topic, 2)?;
+        let mut publisher = stage.connect("pub")?;
+        for number in 0..3 * window {
+            publisher.deliver(&Message::new(&topic, number.to_string()).qos(1 + (number % 2) as u8))?;
+        }
+        let mut open = std::collections::VecDeque::new();
+        for number in 0..window {
+            open.push_back(subscriber.message_of(number.to_string())?);
+        }
+        subscriber.quiet()?;
+        for number in window..3 * window {
+            if let Some(oldest) = open.pop_front() {
+                subscriber.acknowledge(&oldest)?;
+            }
+            open.push_back(subscriber.message_of(number.to_string())?);
+            subscriber.quiet_for(Duration::from_millis(5))?;
+        }
+        for message in open {
+            subscriber.acknowledge(&message)?;
+        }
+        subscriber.quiet()?;
+    }
+    Ok(())
 }
 
 /// A full window: PINGRESP, SUBACK, UNSUBACK, PUBACK and QoS 0 deliveries still come.
