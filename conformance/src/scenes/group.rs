@@ -22,6 +22,7 @@ scenes! {
     both kept_member_joins_and_ends_under_a_stream "G03 G04" "" "4.8.2-3";
     v5 waiting_messages_survive_the_end_of_a_kept_member "G03 G04" "4.8.2-3";
     v5 waiting_messages_survive_the_arrival_of_a_kept_member "G03 G04" "4.8.2-3";
+    v5 message_too_large_for_every_member_blocks_nothing "G08 H07 U5-54" "3.1.2-24 3.1.2-25";
     v5 messages_that_expire_in_a_group_are_dropped "H04" "3.3.2-5";
     both qos_0_waits_for_nobody "G02" "" "4.8.2-3";
     both member_taken_over_keeps_its_messages "G05 C09" "" "4.8.2-4";
@@ -212,6 +213,25 @@ fn full_member(stage: &Stage<'_>, shared: &str) -> Check<(Peer, Message)> {
     publish_numbers(stage, 5)?;
     let first = full.message_of("0")?;
     Ok((full, first))
+}
+
+/// A message that no member takes, of a clean group and of a kept one: those behind it come all the same.
+fn message_too_large_for_every_member_blocks_nothing(stage: &Stage<'_>) -> Check {
+    let small = |name| stage.login(name).with(Property::MaximumPacketSize(100));
+    for (group, login) in [("clean", small("clean")), ("kept", small("kept").keep())] {
+        let shared = stage.shared(group, "a");
+        let mut member = login.open()?;
+        member.subscribe(&shared, 2)?;
+        let mut publisher = stage.connect("pub")?;
+        for (number, qos) in (0..6_u64).zip([0, 1, 2].into_iter().cycle()) {
+            publisher.deliver(&Message::new(stage.topic("a"), "x".repeat(200)).qos(qos))?;
+            publisher.deliver(&Message::new(stage.topic("a"), number.to_string()).qos(qos))?;
+            member.take_of(number.to_string())?;
+        }
+        member.quiet()?;
+        member.unsubscribe(&shared)?;
+    }
+    Ok(())
 }
 
 /// Messages wait for a group whose members are away and expire: the first that returns gets the living one only.

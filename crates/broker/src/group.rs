@@ -102,13 +102,19 @@ impl Member {
 
 impl Group {
     /// The connected member that stands first and can take the message. QoS 0 needs no room. `bytes` is about what the
-    /// packet takes (U5-54).
+    /// packet takes (U5-54); what is too large for all of them goes to the first, which has it dropped, or everything
+    /// behind it would wait for ever.
     fn choose(&self, is_qos0: bool, bytes: usize) -> Option<SessionRef> {
-        let fits = |session| {
-            self.members.get(&session).is_some_and(|member| bytes <= member.packet_size_max as usize)
+        let fits = |standing: &&Standing| {
+            let member = self.members.get(&standing.session);
+            member.is_some_and(|member| bytes <= member.packet_size_max as usize)
         };
-        let with_room = self.standings.iter().take_while(|standing| is_qos0 || !standing.is_full);
-        with_room.map(|standing| standing.session).find(|&session| fits(session))
+        let mut with_room = self.standings.iter().take_while(|standing| is_qos0 || !standing.is_full);
+        let first = with_room.clone().next();
+        let chosen = with_room
+            .find(fits)
+            .or_else(|| first.filter(|_| !self.standings.iter().any(|standing| fits(&standing))));
+        chosen.map(|standing| standing.session)
     }
 
     /// Changes a member, and its standing with it.
@@ -289,6 +295,8 @@ impl Shard {
                     member.is_connected = false;
                     member.credits = 0;
                 });
+                // It may have been the only one that what waits would fit.
+                self.serve(group, turn);
             }
             GroupMail::Finished { group, member, position } => {
                 self.change_member(group, member, |member| {
@@ -413,7 +421,18 @@ mod tests {
         let mut group = group(&[9, 9]);
         group.change(member(1), |member| (member.holds, member.packet_size_max) = (5, 1_000));
         assert_eq!(group.choose(false, 500), Some(member(1)));
-        assert_eq!(group.choose(false, 5_000), None);
+        group.change(member(1), |member| member.credits = 0);
+        assert_eq!(group.choose(false, 500), None);
+    }
+
+    #[test]
+    fn a_message_too_large_for_all_goes_to_the_next_instead_of_waiting() {
+        let mut group = group(&[9, 9]);
+        assert_eq!(group.choose(false, 500), Some(member(0)));
+        group.change(member(0), |member| member.credits = 0);
+        assert_eq!(group.choose(false, 500), Some(member(1)));
+        group.change(member(1), |member| member.credits = 0);
+        assert_eq!(group.choose(false, 500), None);
     }
 
     #[test]
