@@ -16,6 +16,7 @@ scenes! {
     v5 overlap_where_one_filter_keeps_retain "F03" "3.3.1-13";
     v5 equal_identifiers_are_listed_each "F04" "3.3.4-4";
     v5 offline_messages_keep_their_identifiers "F06" "3.3.4-3";
+    v5 deliveries_sent_again_keep_their_identifiers "A05" "3.3.4-3 4.4.0-1";
     v5 identifier_from_a_publisher_is_refused "F07 U5-27" "3.3.4-6";
     v5 no_local_goes_by_client_id "F08" "3.8.3-3";
     v5 no_local_on_a_shared_filter_is_refused_whole "F09" "3.8.3-4";
@@ -90,6 +91,38 @@ fn offline_messages_keep_their_identifiers(stage: &Stage<'_>) -> Check {
     stage.connect("pub")?.deliver(&Message::new(stage.topic("a/b"), "x").qos(1))?;
     let came = kept.open_with_session(true)?.take_of("x")?;
     same("subscription identifiers", &came.identifiers(), &vec![7, 8])
+}
+
+/// A message, a retained one and one of a shared group are open when their session comes back: each comes again with the
+/// identifiers that it had.
+fn deliveries_sent_again_keep_their_identifiers(stage: &Stage<'_>) -> Check {
+    let (plain, shared, kept_topic) =
+        (stage.topic("plain"), stage.shared("g", "shared"), stage.topic("kept"));
+    let mut publisher = stage.connect("pub")?;
+    publisher.deliver(&Message::new(&kept_topic, "kept").qos(1).retain())?;
+    for qos in [1, 2] {
+        let kept = stage.login(&format!("sub{qos}")).keep();
+        let mut subscriber = kept.open()?;
+        subscribe_as(&mut subscriber, &plain, options(qos), 1)?;
+        subscribe_as(&mut subscriber, &shared, options(qos), 2)?;
+        subscriber.subscribe_one(&kept_topic, options(qos), &[Property::SubscriptionIdentifier(3)])?;
+        let mut first = vec![subscriber.message_of("kept")?];
+        publisher.deliver(&Message::new(&plain, "plain").qos(qos))?;
+        publisher.deliver(&Message::new(stage.topic("shared"), "shared").qos(qos))?;
+        first.extend([subscriber.message_of("plain")?, subscriber.message_of("shared")?]);
+        let identifiers: Vec<_> = first.iter().flat_map(Message::identifiers).collect();
+        same("subscription identifiers", &identifiers, &vec![3, 1, 2])?;
+        subscriber.cut();
+        let mut subscriber = kept.open_with_session(true)?;
+        for message in first {
+            let again = subscriber.message()?;
+            same("the same PUBLISH with DUP 1:", &again, &message.dup())?;
+            subscriber.acknowledge(&again)?;
+        }
+        subscriber.quiet()?;
+        subscriber.unsubscribe(&shared)?;
+    }
+    Ok(())
 }
 
 /// A PUBLISH from a client with a Subscription Identifier: 0x82, close, and nobody gets it.

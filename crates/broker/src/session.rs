@@ -99,10 +99,10 @@ pub(crate) enum Held {
     Live,
     /// A message in the log, with QoS and RETAIN as it was sent.
     Kept { position: Position, qos: QoS, retain: bool },
-    /// A retained message sent to a durable session.
-    Retained { message: Arc<Message>, qos: QoS },
-    /// A message of a shared group.
-    Lent { lent: Box<Lent>, qos: QoS, retain: bool },
+    /// A retained message sent to a durable session, with the identifier of the subscription; 0 is none.
+    Retained { message: Arc<Message>, qos: QoS, identifier: u32 },
+    /// A message of a shared group, with the identifier of the membership; 0 is none.
+    Lent { lent: Box<Lent>, qos: QoS, retain: bool, identifier: u32 },
 }
 
 /// A message that waits for the window or the socket.

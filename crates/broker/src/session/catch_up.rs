@@ -107,9 +107,11 @@ impl Shard {
         if extra.outgoing.resend_room() == 0 {
             return Step::Wait;
         }
-        let (message, qos, retain) = match held {
-            Held::Retained { message, qos } => (Arc::clone(message), *qos, true),
-            Held::Lent { lent, qos, retain } => (Arc::clone(&lent.message), *qos, *retain),
+        let (message, qos, retain, identifier) = match held {
+            Held::Retained { message, qos, identifier } => (Arc::clone(message), *qos, true, *identifier),
+            Held::Lent { lent, qos, retain, identifier } => {
+                (Arc::clone(&lent.message), *qos, *retain, *identifier)
+            }
             Held::Kept { .. } => {
                 if !extra.log.reading {
                     extra.log.reading = true;
@@ -126,7 +128,8 @@ impl Shard {
                 return Step::Again;
             }
         };
-        self.send_again(address, packet_id, &message, qos, retain, &[], turn);
+        let identifiers = if identifier == 0 { &[][..] } else { &[identifier][..] };
+        self.send_again(address, packet_id, &message, qos, retain, identifiers, turn);
         Step::Again
     }
 
@@ -245,7 +248,12 @@ impl Shard {
             return;
         }
         let qos = view.qos.min(replay.qos);
-        let held = if is_durable { Held::Retained { message: Arc::clone(message), qos } } else { Held::Live };
+        let identifier = replay.identifier;
+        let held = if is_durable {
+            Held::Retained { message: Arc::clone(message), qos, identifier }
+        } else {
+            Held::Live
+        };
         let packet_id = match qos {
             QoS::AtMostOnce => None,
             _ => match session.extra_mut().outgoing.open(qos, held) {
@@ -253,8 +261,7 @@ impl Shard {
                 None => return,
             },
         };
-        let one_identifier = [replay.identifier];
-        let identifiers = if replay.identifier == 0 { &[][..] } else { &one_identifier[..] };
+        let identifiers = if identifier == 0 { &[][..] } else { &[identifier][..] };
         self.links.begin_message();
         let copy = Copy { now: turn.now, view: &view, qos, retain: true, dup: false, packet_id, identifiers };
         let sent = self.links.publish(link_id, &copy, turn.effects);

@@ -410,8 +410,8 @@ impl Shard {
             return post_to_group(GroupMail::Returned { member, lent, full: true }, turn);
         };
         let retain = view.retain && terms.retain_as_published;
-        let one_identifier = [terms.identifier];
-        let identifiers = if terms.identifier == 0 { &[][..] } else { &one_identifier[..] };
+        let identifier = terms.identifier;
+        let identifiers = if identifier == 0 { &[][..] } else { &[identifier][..] };
         self.links.begin_message();
         let mut copy =
             Copy { now: turn.now, view: &view, qos, retain, dup: false, packet_id: None, identifiers };
@@ -424,7 +424,7 @@ impl Shard {
             let finished = GroupMail::Finished { group: lent.group, member, position: lent.position };
             return post_to_group(finished, turn);
         }
-        let held = Held::Lent { lent: Box::new(lent.clone()), qos, retain };
+        let held = Held::Lent { lent: Box::new(lent.clone()), qos, retain, identifier };
         let Some(packet_id) = session.extra_mut().outgoing.open(qos, held) else { return };
         copy.packet_id = Some(packet_id);
         if let Some(position) = lent.position {
