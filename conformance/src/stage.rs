@@ -244,6 +244,11 @@ impl Login<'_> {
         self
     }
 
+    /// What its client is called in this scene.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Connects and expects to be accepted.
     pub(crate) fn open(&self) -> Check<Peer> {
         let mut peer = self.knock()?;

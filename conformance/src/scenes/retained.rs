@@ -30,6 +30,7 @@ scenes! {
     both set_during_subscribe_is_seen "E10 U3-08" "3.3.1-6" "3.3.1-9";
     both live_updates_never_fall_behind_the_replay "E09 E10" "3.3.1-6 4.6.0-6" "3.3.1-9 4.6.0-5";
     both wildcards_at_the_front_hide_system_topics "E11 F15" "4.7.2-1" "4.7.2-1" alone;
+    both replay_goes_on_after_a_resume "E12 A05" "3.3.1-6 4.4.0-1" "3.3.1-9 4.4.0-1";
     both parent_level_is_replayed "E11" "4.7.1-2" "4.7.1-1";
     both hundred_thousand_are_replayed_to_a_slow_reader "E12" "3.3.1-6" "3.3.1-9" alone;
     v311 replay_from_a_5_0_publisher_has_no_properties "E13 I09" "3.3.1-6";
@@ -303,6 +304,33 @@ fn wildcards_at_the_front_hide_system_topics(stage: &Stage<'_>) -> Check {
     Ok(())
 }
 
+/// A session with a small window breaks off in the middle of a replay: when it comes back, what was open comes again,
+/// then the rest of the replay.
+fn replay_goes_on_after_a_resume(stage: &Stage<'_>) -> Check {
+    const TOPICS: usize = 500;
+    let mut publisher = stage.connect("pub")?;
+    let messages: Vec<Message> =
+        (0..TOPICS).map(|n| Message::new(stage.topic(&format!("r/{n}")), n.to_string()).retain()).collect();
+    publisher.deliver_all(&messages)?;
+    let kept = stage.login("sub").keep().receive_maximum(10);
+    let mut subscriber = kept.open()?;
+    subscriber.subscribe(&stage.topic("r/+"), 1)?;
+    let first: Vec<Message> = (0..10).map(|_| subscriber.message()).collect::<Check<_>>()?;
+    subscriber.cut();
+    let mut subscriber = kept.open_with_session(true)?;
+    let mut seen = BTreeSet::new();
+    for before in first {
+        let again = subscriber.take()?;
+        same("the same PUBLISH with DUP 1:", &again, &before.dup())?;
+        seen.insert(again.number());
+    }
+    while seen.len() < TOPICS {
+        let message = subscriber.take()?;
+        ensure(message.retain && seen.insert(message.number()), "each topic once, with RETAIN 1", &message)?;
+    }
+    subscriber.quiet()
+}
+
 /// Retained at `a`: found by `a/#`, `+/a` and `#` below it, not by `a/+`.
 fn parent_level_is_replayed(stage: &Stage<'_>) -> Check {
     stage.connect("pub")?.deliver(&retained(stage, "a").qos(1))?;
@@ -358,20 +386,37 @@ fn replay_from_a_5_0_publisher_has_no_properties(stage: &Stage<'_>) -> Check {
     ensure(came.retain && came.qos == 1 && came.props().is_empty(), "QoS 1, RETAIN 1", &came)
 }
 
-/// Retain As Published 1, handling 0: the stored one with RETAIN 1, live ones as they were published.
+/// Retain As Published 1, handling 0: the stored one with RETAIN 1, others as they were published; to a clean session,
+/// to a kept one, and to one that was away meanwhile.
 fn replay_has_retain_and_live_as_published(stage: &Stage<'_>) -> Check {
-    let topic = stage.topic("a");
-    let mut publisher = stage.connect("pub")?;
-    publisher.deliver(&retained(stage, "a").qos(1))?;
-    let mut subscriber = stage.connect("sub")?;
-    let mut as_published = options(1);
-    as_published.retain_as_published = true;
-    subscriber.subscribe_one(&topic, as_published, &[])?;
-    ensure(subscriber.take_of("kept")?.retain, "RETAIN 1 in the replay", "RETAIN 0")?;
-    publisher.deliver(&Message::new(&topic, "plain").qos(1))?;
-    ensure(!subscriber.take_of("plain")?.retain, "RETAIN 0 as published", "RETAIN 1")?;
-    publisher.deliver(&Message::new(&topic, "kept too").qos(1).retain())?;
-    ensure(subscriber.take_of("kept too")?.retain, "RETAIN 1 as published", "RETAIN 0")
+    let as_published = SubscribeOptions { retain_as_published: true, ..options(1) };
+    for (login, is_away) in [
+        (stage.login("clean"), false),
+        (stage.login("kept").keep(), false),
+        (stage.login("away").keep(), true),
+    ] {
+        let topic = stage.topic(login.name());
+        let mut publisher = stage.connect("pub")?;
+        publisher.deliver(&Message::new(&topic, "kept").qos(1).retain())?;
+        let mut subscriber = login.open()?;
+        subscriber.subscribe_one(&topic, as_published, &[])?;
+        ensure(subscriber.take_of("kept")?.retain, "RETAIN 1 in the replay", "RETAIN 0")?;
+        let mut publish = || {
+            publisher.deliver(&Message::new(&topic, "plain").qos(1))?;
+            publisher.deliver(&Message::new(&topic, "kept too").qos(1).retain())
+        };
+        if is_away {
+            subscriber.cut();
+            publish()?;
+            subscriber = login.open_with_session(true)?;
+        } else {
+            publish()?;
+        }
+        ensure(!subscriber.take_of("plain")?.retain, "RETAIN 0 as published", "RETAIN 1")?;
+        ensure(subscriber.take_of("kept too")?.retain, "RETAIN 1 as published", "RETAIN 0")?;
+        subscriber.quiet()?;
+    }
+    Ok(())
 }
 
 /// Retain As Published 0: a live message published with RETAIN 1 arrives with RETAIN 0.

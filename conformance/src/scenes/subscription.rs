@@ -8,7 +8,7 @@ use crate::craft;
 use crate::failure::{Check, ensure, same};
 use crate::message::{Arrival, Message};
 use crate::peer::{Peer, options};
-use crate::stage::Stage;
+use crate::stage::{Login, Stage};
 
 scenes! {
     both overlapping_filters_bring_one_copy_at_the_highest_qos "F01" "3.3.5-1" "3.3.4-2 3.3.4-3 3.3.4-4";
@@ -33,52 +33,69 @@ scenes! {
 
 /// `a/#` QoS 1 and `a/b` QoS 2: one copy at QoS 2, in 5.0 with both identifiers.
 fn overlapping_filters_bring_one_copy_at_the_highest_qos(stage: &Stage<'_>) -> Check {
-    let mut subscriber = stage.connect("sub")?;
-    subscribe_as(&mut subscriber, &stage.topic("a/#"), options(1), 1)?;
-    subscribe_as(&mut subscriber, &stage.topic("a/b"), options(2), 2)?;
-    subscriber.subscribe(&stage.topic("+/b"), 0)?;
-    stage.connect("pub")?.deliver(&Message::new(stage.topic("a/b"), "x").qos(2))?;
-    let came = subscriber.take_of("x")?;
-    same("QoS", &came.qos, &2)?;
-    let expected = if stage.v5() { vec![1, 2] } else { vec![] };
-    same("subscription identifiers", &came.identifiers(), &expected)?;
-    subscriber.quiet()
+    for (login, below) in clean_and_kept(stage) {
+        let mut subscriber = login.open()?;
+        subscribe_as(&mut subscriber, &below("a/#"), options(1), 1)?;
+        subscribe_as(&mut subscriber, &below("a/b"), options(2), 2)?;
+        subscriber.subscribe(&below("+/b"), 0)?;
+        stage.connect("pub")?.deliver(&Message::new(below("a/b"), "x").qos(2))?;
+        let came = subscriber.take_of("x")?;
+        same("QoS", &came.qos, &2)?;
+        let expected = if stage.v5() { vec![1, 2] } else { vec![] };
+        same("subscription identifiers", &came.identifiers(), &expected)?;
+        subscriber.quiet()?;
+    }
+    Ok(())
 }
 
 /// No Local on one of two matching filters: the own message comes by the other, with its identifier alone.
 fn overlap_where_one_filter_is_not_local(stage: &Stage<'_>) -> Check {
-    let mut client = stage.connect("client")?;
-    let no_local = SubscribeOptions { no_local: true, ..options(2) };
-    subscribe_as(&mut client, &stage.topic("a/#"), no_local, 1)?;
-    subscribe_as(&mut client, &stage.topic("a/b"), options(1), 2)?;
-    client.deliver(&Message::new(stage.topic("a/b"), "x").qos(2))?;
-    let came = client.take_of("x")?;
-    same("subscription identifiers", &came.identifiers(), &vec![2])?;
-    same("QoS", &came.qos, &1)?;
-    client.quiet()
+    for (login, below) in clean_and_kept(stage) {
+        let mut client = login.open()?;
+        let no_local = SubscribeOptions { no_local: true, ..options(2) };
+        subscribe_as(&mut client, &below("a/#"), no_local, 1)?;
+        subscribe_as(&mut client, &below("a/b"), options(1), 2)?;
+        for qos in 0..=2_u8 {
+            client.deliver(&Message::new(below("a/b"), "x").qos(qos))?;
+            let came = client.take_of("x")?;
+            same("subscription identifiers", &came.identifiers(), &vec![2])?;
+            same("QoS", &came.qos, &qos.min(1))?;
+        }
+        client.deliver(&Message::new(below("a/c"), "hidden").qos(2))?;
+        client.quiet()?;
+    }
+    Ok(())
 }
 
 /// Retain As Published on one of two matching filters: one copy with RETAIN 1.
 fn overlap_where_one_filter_keeps_retain(stage: &Stage<'_>) -> Check {
-    let mut subscriber = stage.connect("sub")?;
-    let as_published = SubscribeOptions { retain_as_published: true, ..options(1) };
-    subscriber.subscribe_one(&stage.topic("a/#"), as_published, &[])?;
-    subscriber.subscribe(&stage.topic("a/b"), 1)?;
-    stage.connect("pub")?.deliver(&Message::new(stage.topic("a/b"), "x").qos(1).retain())?;
-    let came = subscriber.take_of("x")?;
-    ensure(came.retain, "RETAIN 1", &came)?;
-    subscriber.quiet()
+    for (login, below) in clean_and_kept(stage) {
+        let mut subscriber = login.open()?;
+        let as_published = SubscribeOptions { retain_as_published: true, ..options(1) };
+        subscriber.subscribe_one(&below("a/#"), as_published, &[])?;
+        subscriber.subscribe(&below("a/b"), 1)?;
+        for qos in 0..=2 {
+            stage.connect("pub")?.deliver(&Message::new(below("a/b"), "x").qos(qos).retain())?;
+            let came = subscriber.take_of("x")?;
+            ensure(came.retain, "RETAIN 1", &came)?;
+        }
+        subscriber.quiet()?;
+    }
+    Ok(())
 }
 
 /// Two matching filters with identifier 5: the one copy lists 5 twice.
 fn equal_identifiers_are_listed_each(stage: &Stage<'_>) -> Check {
-    let mut subscriber = stage.connect("sub")?;
-    let (wide, exact) = (stage.topic("a/#"), stage.topic("a/b"));
-    subscriber
-        .subscribe_to(&[(&wide, options(1)), (&exact, options(1))], &[Property::SubscriptionIdentifier(5)])?;
-    stage.connect("pub")?.deliver(&Message::new(exact, "x").qos(1))?;
-    same("subscription identifiers", &subscriber.take_of("x")?.identifiers(), &vec![5, 5])?;
-    subscriber.quiet()
+    for (login, below) in clean_and_kept(stage) {
+        let mut subscriber = login.open()?;
+        let (wide, exact) = (below("a/#"), below("a/b"));
+        let five = Property::SubscriptionIdentifier(5);
+        subscriber.subscribe_to(&[(&wide, options(1)), (&exact, options(1))], &[five])?;
+        stage.connect("pub")?.deliver(&Message::new(exact, "x").qos(1))?;
+        same("subscription identifiers", &subscriber.take_of("x")?.identifiers(), &vec![5, 5])?;
+        subscriber.quiet()?;
+    }
+    Ok(())
 }
 
 /// What was queued while the session was offline carries the identifiers it matched.
@@ -99,7 +116,7 @@ fn deliveries_sent_again_keep_their_identifiers(stage: &Stage<'_>) -> Check {
     let (plain, shared, kept_topic) =
         (stage.topic("plain"), stage.shared("g", "shared"), stage.topic("kept"));
     let mut publisher = stage.connect("pub")?;
-    publisher.deliver(&Message::new(&kept_topic, "kept").qos(1).retain())?;
+    publisher.deliver(&Message::new(&kept_topic, "kept").qos(2).retain())?;
     for qos in [1, 2] {
         let kept = stage.login(&format!("sub{qos}")).keep();
         let mut subscriber = kept.open()?;
@@ -324,6 +341,12 @@ fn qos_0_deliveries_have_no_id(stage: &Stage<'_>) -> Check {
     publisher.publish(&Message::new(&topic, [0, 7, 1, 2]));
     let bytes = craft::publish(stage.version, 0, topic.as_bytes(), None, &[], [0, 7, 1, 2]);
     subscriber.expect_bytes(&bytes)
+}
+
+/// A clean session and a kept one, which get their messages on different ways, each with topics of its own.
+fn clean_and_kept<'a>(stage: &'a Stage<'_>) -> [(Login<'a>, impl Fn(&str) -> String); 2] {
+    [stage.login("clean"), stage.login("kept").keep()]
+        .map(|login| (login.clone(), move |below: &str| stage.topic(&format!("{}/{below}", login.name()))))
 }
 
 /// Subscribes with an identifier, which falls away before 5.0; no replay.
