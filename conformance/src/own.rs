@@ -13,7 +13,7 @@ const PACKET_TIMEOUT_SECS: u64 = 3;
 
 /// Limits that scenes ask for, each set for a broker of its own. Those that refuse what scenes of other limits need
 /// (many sessions, retained messages, long packets, ordinary keep-alives) come last.
-const CHOSEN_LIMITS: [&[&str]; 7] = [
+const CHOSEN_LIMITS: [&[&str]; 8] = [
     &["limits.client_id_bytes_max=100", "limits.inflight_max=65_535"],
     &["limits.session_expiry_secs_max=2", "limits.receive_max=3", "limits.topic_alias_max=0"],
     &[
@@ -24,6 +24,7 @@ const CHOSEN_LIMITS: [&[&str]; 7] = [
         "limits.sys_interval_secs=0",
     ],
     &["limits.sessions_max=5"],
+    &["limits.connections_max=10"],
     &[
         "limits.qos_max=1",
         "limits.retain_available=false",

@@ -3,6 +3,8 @@
 //! No packet announces these bounds, so each scene offers more than a broker set up for it can hold, and does not apply
 //! where everything was taken.
 
+use std::time::{Duration, Instant};
+
 use longwire_proto::property::Property;
 
 use super::scenes;
@@ -16,12 +18,16 @@ scenes! {
     v5 messages_for_a_clean_session_that_is_full "H19" "4.13.1-1";
     both retained_messages "U5-58" "3.3.1-5 3.3.1-6" "3.3.1-5 3.3.1-6 3.4.2-1" alone;
     both subscriptions "F10 U5-58" "3.8.4-5 3.9.3-2" "3.8.4-7 3.9.3-2";
+    both connections "U5-17" "3.1.4-5" "3.1.4-2 3.1.4-6" alone;
     both sessions "" "3.1.4-5 3.2.2-5" "3.1.4-2 3.1.4-6 3.2.2-7 3.2.2-8" alone;
 }
 
 /// Messages that a scene offers at most, and the size of each; that is more than half a megabyte.
 const OFFERED: u64 = 60;
 const PAYLOAD_BYTES: usize = 10_000;
+
+/// How long a broker may count a connection that has ended.
+const ROOM_WITHIN: Duration = Duration::from_secs(3);
 
 /// Messages for an absent client until the broker takes no more: the refusal is heard, in 5.0 by code 0x97, before by a
 /// close without an answer. Others are served. What was acknowledged arrives in order, and then there is room again.
@@ -175,6 +181,43 @@ fn sessions(stage: &Stage<'_>) -> Check {
     login(count - 1).open_with_session(true)?.cut();
     stage.login(&format!("s{}", count - 1)).open()?.disconnect();
     login(count).open_with_session(false).map(drop)
+}
+
+/// Connections until the broker takes no more: the next is closed, with a CONNACK 0x97 (before 5.0: 0x03) or without, and
+/// nothing behind its CONNECT is processed. Those that are open live on, and the end of one makes room.
+fn connections(stage: &Stage<'_>) -> Check {
+    let topic = stage.topic("a");
+    let mut open = vec![stage.subscriber("first", &topic, 0)?];
+    let mut refused = loop {
+        if open.len() as u64 == OFFERED {
+            return applies(false, format!("refuse {OFFERED} connections"));
+        }
+        let mut client = stage.login(&format!("c{}", open.len())).knock()?;
+        match client.next()? {
+            Arrival::ConnAck(connack) if connack.code == 0 => open.push(client),
+            Arrival::ConnAck(connack) => {
+                same("CONNACK code", &connack.code, if stage.v5() { &0x97 } else { &3 })?;
+                client.expect_end()?;
+                break client;
+            }
+            Arrival::Closed => break client,
+            other => return Err(client.differs("CONNACK or a close", other)),
+        }
+    };
+    refused.publish(&Message::new(&topic, "refused"));
+    open.iter_mut().try_for_each(Peer::ping)?;
+    open[0].quiet()?;
+    if let Some(last) = open.pop() {
+        last.disconnect();
+    }
+    let start = Instant::now();
+    let mut another = stage.login("another").open();
+    while another.is_err() && start.elapsed() < ROOM_WITHIN {
+        stage.sleep_ms(50);
+        another = stage.login("another").open();
+    }
+    another?.deliver(&Message::new(&topic, "room again"))?;
+    open[0].take_of("room again").map(drop)
 }
 
 /// Whether the broker takes this message: in 5.0 its answer says so, before that it may only close.
