@@ -23,6 +23,7 @@ scenes! {
     v5 waiting_messages_survive_the_end_of_a_kept_member "G03 G04" "4.8.2-3";
     v5 waiting_messages_survive_the_arrival_of_a_kept_member "G03 G04" "4.8.2-3";
     v5 message_too_large_for_every_member_blocks_nothing "G08 H07 U5-54" "3.1.2-24 3.1.2-25";
+    v5 message_that_only_an_ended_member_could_take_blocks_nothing "G08 U5-54" "3.1.2-25";
     v5 messages_that_expire_in_a_group_are_dropped "H04" "3.3.2-5";
     both qos_0_waits_for_nobody "G02" "" "4.8.2-3";
     both member_taken_over_keeps_its_messages "G05 C09" "" "4.8.2-4";
@@ -232,6 +233,24 @@ fn message_too_large_for_every_member_blocks_nothing(stage: &Stage<'_>) -> Check
         member.unsubscribe(&shared)?;
     }
     Ok(())
+}
+
+/// A large message waits for the one member that could take it, whose window is full; that member ends, and what waits
+/// behind the message comes to the other.
+fn message_that_only_an_ended_member_could_take_blocks_nothing(stage: &Stage<'_>) -> Check {
+    let shared = stage.shared("g", "a");
+    let mut large = stage.login("large").keep().receive_maximum(1).open()?;
+    large.subscribe(&shared, 1)?;
+    publish(stage, "held", 1)?;
+    large.message_of("held")?;
+    let mut small = stage.login("small").with(Property::MaximumPacketSize(100)).open()?;
+    small.subscribe(&shared, 1)?;
+    publish(stage, &"x".repeat(200), 1)?;
+    publish(stage, "behind", 1)?;
+    small.quiet()?;
+    large.cut();
+    small.take_of("behind")?;
+    small.quiet()
 }
 
 /// Messages wait for a group whose members are away and expire: the first that returns gets the living one only.
