@@ -9,6 +9,7 @@ mod output;
 mod property;
 mod publish;
 mod serve;
+mod source;
 mod subscribe;
 
 use std::fmt::Display;

@@ -2,11 +2,7 @@
 //! the broker has them. Letters and behaviour are those of mosquitto_pub.
 
 use std::collections::VecDeque;
-use std::ffi::OsString;
-use std::fs::File;
-use std::io::{self, BufRead, Read, Write};
-use std::os::unix::ffi::OsStringExt;
-use std::path::{Path, PathBuf};
+use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -14,43 +10,24 @@ use longwire_client::{
     AcknowledgeError, Client, Options, PropertiesBuf, Publication, PublishError, Publishing, QoS, ReasonCode,
 };
 use serde_json::json;
-use tokio::sync::mpsc;
 
 use crate::connection::{self, ConnectionArgs, Talk};
-use crate::output::OutputForm;
 use crate::property::Target;
+use crate::source::{self, SourceArgs};
 use crate::{complain, exit};
 
-/// Bytes of the largest payload that any MQTT packet can carry.
-const PAYLOAD_BYTES_MAX: u64 = 268_435_455;
-/// Lines read ahead of what was published.
-const LINES_AHEAD: usize = 64;
 /// Messages without an answer, past which the next line waits.
 const UNANSWERED_MAX: usize = 1_000;
 
 /// Arguments of `longwire pub`.
 #[derive(clap::Args)]
 #[command(disable_help_flag = true, after_help = EXAMPLES)]
-#[command(group = clap::ArgGroup::new("source").required(true))]
 pub(crate) struct Args {
     /// Topic to publish on.
     #[arg(short, long, value_name = "TOPIC", required_unless_present = "url", allow_hyphen_values = true)]
     topic: Option<String>,
-    /// Publish this text.
-    #[arg(short, long, value_name = "TEXT", group = "source", allow_hyphen_values = true)]
-    message: Option<OsString>,
-    /// Publish the content of a file.
-    #[arg(short, long, value_name = "FILE", group = "source")]
-    file: Option<PathBuf>,
-    /// Publish each line of standard input as a message.
-    #[arg(short = 'l', long, group = "source")]
-    stdin_line: bool,
-    /// Publish an empty message; with -r it removes the retained one.
-    #[arg(short = 'n', long, group = "source")]
-    null_message: bool,
-    /// Publish all of standard input as one message.
-    #[arg(short = 's', long, group = "source")]
-    stdin_file: bool,
+    #[command(flatten)]
+    source: SourceArgs,
     /// QoS of the messages: 0, 1 or 2.
     #[arg(short, long, value_name = "QOS", value_parser = connection::qos, default_value = "0")]
     qos: QoS,
@@ -67,8 +44,8 @@ pub(crate) struct Args {
     #[arg(short = 'M', long, value_name = "COUNT", default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..))]
     max_inflight: u16,
     /// Form of the results on standard output: `json` prints a line for each message the broker took.
-    #[arg(long, value_name = "FORM", value_enum, default_value_t = OutputForm::Text)]
-    output: OutputForm,
+    #[arg(long, value_name = "FORM", value_enum, default_value_t = Form::Text)]
+    output: Form,
     #[command(flatten)]
     connection: ConnectionArgs,
 }
@@ -86,6 +63,15 @@ Exit codes:
   1  not published: no connection, a message refused, a file unreadable
   2  the arguments were not understood
   1 to 5, 128 to 162  the broker refused the connection: the code of its CONNACK";
+
+/// The form of results on standard output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Form {
+    /// Nothing: the exit code tells.
+    Text,
+    /// One JSON object for each message, with the broker's answer.
+    Json,
+}
 
 /// What ends a run early.
 enum Failure {
@@ -108,7 +94,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
             return ExitCode::from(exit::USAGE);
         }
     };
-    let payload = match args.payload() {
+    let payload = match args.source.payload() {
         Ok(payload) => payload,
         Err(error) => {
             complain(error);
@@ -153,27 +139,6 @@ impl Args {
         self.topic.clone().or_else(|| self.connection.topic())
     }
 
-    /// The one payload; `None` if each line of standard input is one.
-    fn payload(&self) -> Result<Option<Vec<u8>>, String> {
-        if self.stdin_line {
-            return Ok(None);
-        }
-        if let Some(text) = &self.message {
-            return Ok(Some(text.clone().into_vec()));
-        }
-        if let Some(path) = &self.file {
-            return read_file(path)
-                .map(Some)
-                .map_err(|error| format!("cannot read {}: {error}", path.display()));
-        }
-        if self.stdin_file {
-            return read_whole(io::stdin().lock())
-                .map(Some)
-                .map_err(|error| format!("cannot read standard input: {error}"));
-        }
-        Ok(Some(Vec::new()))
-    }
-
     fn publication(&self, payload: Vec<u8>) -> Publication {
         let properties = self.connection.properties.of(Target::Publish).unwrap_or_default();
         Publication::new(self.topic().unwrap_or_default(), payload)
@@ -196,7 +161,7 @@ impl Args {
 
     /// Publishes lines as they come, many ahead of their acknowledgements.
     async fn publish_lines(&self, client: &Client) -> Result<(), Failure> {
-        let mut lines = lines_of_stdin();
+        let mut lines = source::lines_of_stdin();
         let mut unanswered: VecDeque<Publishing> = VecDeque::new();
         loop {
             let oldest = unanswered.pop_front();
@@ -236,7 +201,7 @@ impl Args {
 
     /// Prints the result, if that was asked for.
     fn report(&self, reason: ReasonCode) -> Result<(), Failure> {
-        if self.output == OutputForm::Text {
+        if self.output == Form::Text {
             return Ok(());
         }
         let result = json!({
@@ -279,51 +244,6 @@ impl Args {
     }
 }
 
-/// Reads lines on a thread of its own, since standard input cannot be waited for; the thread ends with the program.
-fn lines_of_stdin() -> mpsc::Receiver<io::Result<Vec<u8>>> {
-    let (sender, receiver) = mpsc::channel(LINES_AHEAD);
-    std::thread::spawn(move || {
-        let mut input = io::stdin().lock();
-        while let Some(line) = next_line(&mut input).transpose() {
-            let failed = line.is_err();
-            if sender.blocking_send(line).is_err() || failed {
-                break;
-            }
-        }
-    });
-    receiver
-}
-
-/// The next line without its end; `None` when there are no more.
-fn next_line(input: &mut impl BufRead) -> io::Result<Option<Vec<u8>>> {
-    let mut line = Vec::new();
-    let mut bounded = input.take(PAYLOAD_BYTES_MAX + 1);
-    if bounded.read_until(b'\n', &mut line)? == 0 {
-        return Ok(None);
-    }
-    if line.last() == Some(&b'\n') {
-        line.pop();
-    }
-    within_bounds(line).map(Some)
-}
-
-fn read_file(path: &Path) -> io::Result<Vec<u8>> {
-    read_whole(File::open(path)?)
-}
-
-fn read_whole(source: impl Read) -> io::Result<Vec<u8>> {
-    let mut content = Vec::new();
-    source.take(PAYLOAD_BYTES_MAX + 1).read_to_end(&mut content)?;
-    within_bounds(content)
-}
-
-fn within_bounds(payload: Vec<u8>) -> io::Result<Vec<u8>> {
-    if payload.len() as u64 > PAYLOAD_BYTES_MAX {
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "larger than any MQTT message can be"));
-    }
-    Ok(payload)
-}
-
 fn seconds(text: &str) -> Result<Duration, String> {
     let number = text.parse().ok().and_then(|secs| Duration::try_from_secs_f64(secs).ok());
     number.ok_or_else(|| "give seconds, such as 2 or 0.5".to_owned())
@@ -332,16 +252,6 @@ fn seconds(text: &str) -> Result<Duration, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn lines_lose_their_ends_and_nothing_else() {
-        let mut input: &[u8] = b"one\n\n two\r\nlast";
-        let mut lines = Vec::new();
-        while let Some(line) = next_line(&mut input).expect("readable") {
-            lines.push(String::from_utf8(line).expect("text"));
-        }
-        assert_eq!(lines, ["one", "", " two\r", "last"]);
-    }
 
     #[test]
     fn delays_may_have_fractions_and_are_not_negative() {

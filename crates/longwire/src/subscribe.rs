@@ -6,7 +6,6 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use jiff::ZonedDateTime;
 use longwire_client::{
     Client, Message, Messages, Options, PropertiesBuf, Publication, Publishing, QoS, ReasonCode,
     SubscribeError, SubscribeOptions, Subscription,
@@ -16,7 +15,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, sleep_until};
 
 use crate::connection::{self, ConnectionArgs, Talk};
-use crate::output::{Format, OutputForm};
+use crate::output::{OutputArgs, Printer, format_letters};
 use crate::property::Target;
 use crate::{complain, exit};
 
@@ -52,15 +51,6 @@ pub(crate) struct Args {
     /// End as soon as the subscriptions are answered.
     #[arg(short = 'E')]
     exit_subscribed: bool,
-    /// Print the topic before the payload.
-    #[arg(short, long)]
-    verbose: bool,
-    /// Print by this format; `--help` lists its letters.
-    #[arg(short = 'F', value_name = "FORMAT", allow_hyphen_values = true, conflicts_with = "output")]
-    format: Option<String>,
-    /// Put no end of line after each message.
-    #[arg(short = 'N')]
-    no_end_of_line: bool,
     /// Do not print retained messages.
     #[arg(short = 'R', conflicts_with = "retained_only")]
     no_retained: bool,
@@ -73,14 +63,14 @@ pub(crate) struct Args {
     /// Have the retained flag as the publisher set it. Version 5 only.
     #[arg(long)]
     retain_as_published: bool,
-    /// Form of messages on standard output: `json` is the same as -F %j.
-    #[arg(long, value_name = "FORM", value_enum, default_value_t = OutputForm::Text)]
-    output: OutputForm,
+    #[command(flatten)]
+    output: OutputArgs,
     #[command(flatten)]
     connection: ConnectionArgs,
 }
 
-const EXAMPLES: &str = "\
+const EXAMPLES: &str = concat!(
+    "\
 Examples:
   longwire sub -t 'temperature/#' -v
   longwire sub -t temperature/kitchen -C 1 -W 10     one message, at most ten seconds
@@ -89,14 +79,9 @@ Examples:
   longwire sub -t '#' -F '@Y-@m-@d @H:@M:@S %t %x'
   longwire sub -t 'old/#' --remove-retained --retained-only
 
-Letters of a format:
-  %t topic            %p payload           %x %X payload in hexadecimal   %l its length
-  %q QoS              %r retained          %m packet id                   %j %J JSON
-  %C content type     %R response topic    %D correlation data            %P user properties
-  %E message expiry   %F payload format    %S subscription identifier     %A topic alias
-  %I time, ISO 8601   %U time, Unix        @Y @m @d @H @M @S as strftime  @N nanoseconds
-  %% @@ \\\\ themselves  \\n \\t \\r \\0 \\a \\e \\v as usual; %10t %-10t %.5t %05m widths
-  %J puts a payload in that is JSON itself, %j quotes any payload.
+",
+    format_letters!(),
+    "
 
 Exit codes:
   0   it received what was asked for, or a signal ended it
@@ -104,7 +89,8 @@ Exit codes:
   2   the arguments were not understood
   27  time was up (-W)
   1 to 5, 128 to 162  the broker refused the connection: the code of its CONNACK
-  130, 143  a signal ended it before it had its -C messages";
+  130, 143  a signal ended it before it had its -C messages"
+);
 
 /// Why a run came to its end.
 enum End {
@@ -126,7 +112,7 @@ enum End {
 
 /// Subscribes and prints, and returns the exit code.
 pub(crate) fn run(args: &Args) -> ExitCode {
-    let (options, format, farewell) = match args.prepare() {
+    let (options, printer, farewell) = match args.prepare() {
         Ok(prepared) => prepared,
         Err(error) => {
             complain(error);
@@ -139,7 +125,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
             Err(error) => return args.connection.failed(&error),
         };
         tokio::spawn(args.connection.talk().follow(client.events()));
-        let mut reader = Reader::new(args, format, &client);
+        let mut reader = Reader::new(args, printer, &client);
         let end = reader.run(&mut messages).await;
         reader.finish_removals().await;
         let code = args.ended(end, &client).await;
@@ -152,10 +138,10 @@ pub(crate) fn run(args: &Args) -> ExitCode {
 
 impl Args {
     /// The client's options, the format, and the properties of DISCONNECT, when all arguments make sense.
-    fn prepare(&self) -> Result<(Options, Format, PropertiesBuf), String> {
+    fn prepare(&self) -> Result<(Options, Printer, PropertiesBuf), String> {
         let options = self.connection.options()?;
         self.check()?;
-        Ok((options, self.format()?, self.connection.farewell()?))
+        Ok((options, self.output.printer()?, self.connection.farewell()?))
     }
 
     fn check(&self) -> Result<(), String> {
@@ -178,15 +164,6 @@ impl Args {
         let mut filters = self.topic.clone();
         filters.extend(self.connection.topic());
         filters
-    }
-
-    fn format(&self) -> Result<Format, String> {
-        match (&self.format, self.output) {
-            (Some(format), _) => Format::parse(format),
-            (None, OutputForm::Json) => Ok(Format::json()),
-            (None, OutputForm::Text) if self.verbose => Ok(Format::verbose()),
-            (None, OutputForm::Text) => Ok(Format::payload()),
-        }
     }
 
     fn subscription(&self) -> Subscription {
@@ -235,7 +212,7 @@ impl Args {
 /// A run from the subscription to its end.
 struct Reader<'a> {
     args: &'a Args,
-    format: Format,
+    printer: Printer,
     client: &'a Client,
     talk: Talk,
     printed: u64,
@@ -244,9 +221,9 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    fn new(args: &'a Args, format: Format, client: &'a Client) -> Self {
+    fn new(args: &'a Args, printer: Printer, client: &'a Client) -> Self {
         let talk = args.connection.talk();
-        Reader { args, format, client, talk, printed: 0, output: Vec::new(), removals: VecDeque::new() }
+        Reader { args, printer, client, talk, printed: 0, output: Vec::new(), removals: VecDeque::new() }
     }
 
     async fn run(&mut self, messages: &mut Messages) -> End {
@@ -323,10 +300,8 @@ impl<'a> Reader<'a> {
     }
 
     fn print(&mut self, message: &Message) {
-        if self.format.print(message, &ZonedDateTime::now(), &mut self.output).is_err() {
+        if self.printer.print(message, &mut self.output).is_err() {
             self.talk.error(format_args!("the payload on '{}' is not JSON, which %J needs", message.topic));
-        } else if !self.args.no_end_of_line {
-            self.output.push(b'\n');
         }
     }
 

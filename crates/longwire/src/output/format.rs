@@ -1,27 +1,36 @@
-//! How `sub` prints a message: as it came, with its topic, as JSON, or by a format string of mosquitto_sub's letters.
+//! A format string of mosquitto_sub's letters: how a message becomes bytes on standard output.
 //!
-//! A format is parsed once, so that a mistake in it is told before anything is connected; printing then cannot fail.
-
-use std::fmt::Write as _;
+//! A format is parsed once, so that a mistake in it is told before anything is connected; printing then cannot fail,
+//! but for `%J`. Neighbours: `json` spells a message as an object, `pretty` breaks JSON into lines.
 
 use jiff::ZonedDateTime;
 use jiff::fmt::strtime;
-use longwire_client::{Message, Properties, Property};
+use longwire_client::{Message, Properties};
 use longwire_proto::PacketId;
 use serde_json::Value;
 
-/// The form of results on standard output.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum OutputForm {
-    /// For people.
-    Text,
-    /// One JSON object a line.
-    Json,
-}
+use super::encoding::{base64, hexadecimal};
+use super::json::{self, NotJson};
+use super::pretty::Pretty;
 
 /// A format string, understood.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Format(Vec<Piece>);
+
+/// What of a message is printed without a format string.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// The payload as it came.
+    Payload,
+    /// The payload in hexadecimal digits.
+    Hexadecimal,
+    /// The payload in base 64.
+    Base64,
+    /// The payload for people.
+    Readable,
+    /// All of it, as with `%j`.
+    Json,
+}
 
 #[derive(Debug, PartialEq)]
 enum Piece {
@@ -32,6 +41,12 @@ enum Piece {
     Time(String),
     /// `@N`.
     Nanoseconds,
+    /// The payload in base 64.
+    Base64,
+    /// The payload as JSON or text for people.
+    Readable,
+    /// The topic in front of it.
+    ReadableTopic,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -49,28 +64,26 @@ const LETTERS: &[u8] = b"%ACDEFIJPRSUXjlmpqrtx";
 /// Widths beyond this are a mistake, not a wish.
 const WIDTH_MAX: usize = 10_000;
 
-/// A message whose payload a format wants to see as JSON, which it is not.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct NotJson;
-
 impl Format {
-    /// The payload as it came, as without `-v` and `-F`.
-    pub(crate) fn payload() -> Self {
-        Format(vec![Piece::Field(Field::plain(b'p'))])
-    }
-
-    /// Topic and payload, as with `-v`.
-    pub(crate) fn verbose() -> Self {
-        Format(vec![
-            Piece::Field(Field::plain(b't')),
-            Piece::Text(b" ".to_vec()),
-            Piece::Field(Field::plain(b'p')),
-        ])
-    }
-
-    /// A JSON object, as with `-F %j`.
-    pub(crate) fn json() -> Self {
-        Format(vec![Piece::Field(Field::plain(b'j'))])
+    /// One part of the message, behind its topic if that is wanted, as with `-v`.
+    pub(crate) fn of(part: Part, topic: bool) -> Self {
+        let mut pieces = Vec::new();
+        if topic {
+            pieces.push(if part == Part::Readable {
+                Piece::ReadableTopic
+            } else {
+                Piece::Field(Field::plain(b't'))
+            });
+            pieces.push(Piece::Text(b" ".to_vec()));
+        }
+        pieces.push(match part {
+            Part::Payload => Piece::Field(Field::plain(b'p')),
+            Part::Hexadecimal => Piece::Field(Field::plain(b'x')),
+            Part::Base64 => Piece::Base64,
+            Part::Readable => Piece::Readable,
+            Part::Json => Piece::Field(Field::plain(b'j')),
+        });
+        Format(pieces)
     }
 
     /// Understands a format string.
@@ -93,7 +106,7 @@ impl Format {
         Ok(Format(pieces))
     }
 
-    /// Appends a message, received at `now`, to `out`.
+    /// Appends a message, received at `now`, to `out`; objects are broken into lines if `pretty` says how.
     ///
     /// # Errors
     /// The format has `%J` and the payload is no JSON; nothing was appended.
@@ -101,6 +114,7 @@ impl Format {
         &self,
         message: &Message,
         now: &ZonedDateTime,
+        pretty: Option<Pretty>,
         out: &mut Vec<u8>,
     ) -> Result<(), NotJson> {
         let start = out.len();
@@ -111,8 +125,15 @@ impl Format {
                 Piece::Nanoseconds => {
                     out.extend_from_slice(format!("{:09}", now.subsec_nanosecond()).as_bytes());
                 }
+                Piece::Base64 => out.extend_from_slice(base64(&message.payload).as_bytes()),
+                Piece::Readable => {
+                    out.extend_from_slice(pretty.unwrap_or_default().payload(&message.payload).as_bytes());
+                }
+                Piece::ReadableTopic => {
+                    out.extend_from_slice(pretty.unwrap_or_default().topic(&message.topic).as_bytes());
+                }
                 Piece::Field(field) => {
-                    if field.print(message, now, out).is_err() {
+                    if field.print(message, now, pretty, out).is_err() {
                         out.truncate(start);
                         return Err(NotJson);
                     }
@@ -128,7 +149,17 @@ impl Field {
         Field { letter, left: false, zeros: false, width: 0, precision: None }
     }
 
-    fn print(&self, message: &Message, now: &ZonedDateTime, out: &mut Vec<u8>) -> Result<(), NotJson> {
+    fn print(
+        &self,
+        message: &Message,
+        now: &ZonedDateTime,
+        pretty: Option<Pretty>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), NotJson> {
+        let object = |payload: &str| {
+            let object = json::object(message, now, payload);
+            pretty.map_or(object.clone(), |pretty| pretty.json(&object))
+        };
         let properties = message.properties();
         let text = |text: Option<&str>| text.unwrap_or("").to_owned();
         let number = |number: Option<u32>| number.map(|number| number.to_string()).unwrap_or_default();
@@ -140,7 +171,7 @@ impl Field {
             b'E' => self.number(&number(properties.message_expiry_interval()), out),
             b'F' => self.number(&number(properties.payload_format_indicator().map(u32::from)), out),
             b'I' => self.text(&timestamp("%Y-%m-%dT%H:%M:%S%z", now), out),
-            b'J' => print_json(message, now, compact_json(&message.payload)?.as_bytes(), out),
+            b'J' => out.extend_from_slice(object(&json::compact(&message.payload)?).as_bytes()),
             b'P' => out.extend_from_slice(user_properties(properties).as_bytes()),
             b'R' => self.text(&text(properties.response_topic()), out),
             b'S' => self.number(&subscription_identifiers(properties), out),
@@ -152,7 +183,7 @@ impl Field {
             b'X' => self.number(&hexadecimal(&message.payload, b"0123456789ABCDEF"), out),
             b'j' => {
                 let payload = Value::from(String::from_utf8_lossy(&message.payload)).to_string();
-                print_json(message, now, payload.as_bytes(), out);
+                out.extend_from_slice(object(&payload).as_bytes());
             }
             b'l' => self.number(&message.payload.len().to_string(), out),
             b'm' => self.number(&message.packet_id.map_or(0, PacketId::get).to_string(), out),
@@ -274,13 +305,8 @@ fn escape<'a>(rest: &'a str, pieces: &mut Vec<Piece>) -> Result<&'a str, String>
 }
 
 /// The time as strftime writes it; the format was tried when it was parsed.
-fn timestamp(format: &str, now: &ZonedDateTime) -> String {
+pub(super) fn timestamp(format: &str, now: &ZonedDateTime) -> String {
     strtime::format(format, now).unwrap_or_default()
-}
-
-fn hexadecimal(bytes: &[u8], digits: &[u8; 16]) -> String {
-    let pair = |byte: &u8| [digits[usize::from(byte >> 4)], digits[usize::from(byte & 15)]].map(char::from);
-    bytes.iter().flat_map(pair).collect()
 }
 
 fn user_properties(properties: Properties<'_>) -> String {
@@ -295,81 +321,10 @@ fn subscription_identifiers(properties: Properties<'_>) -> String {
     numbers.join(" ")
 }
 
-/// Appends the message as a JSON object whose payload is spelled already.
-fn print_json(message: &Message, now: &ZonedDateTime, payload: &[u8], out: &mut Vec<u8>) {
-    let mut head = format!(
-        "{{\"tst\":\"{}\",\"topic\":{},\"qos\":{},\"retain\":{},\"payloadlen\":{}",
-        timestamp("%Y-%m-%dT%H:%M:%S.%6f%z", now),
-        Value::from(message.topic.as_str()),
-        message.qos as u8,
-        u8::from(message.retain),
-        message.payload.len(),
-    );
-    if let Some(packet_id) = message.packet_id {
-        let _ = write!(head, ",\"mid\":{packet_id}");
-    }
-    let properties = json_properties(message.properties());
-    if !properties.is_empty() {
-        let _ = write!(head, ",\"properties\":{{{}}}", properties.join(","));
-    }
-    out.extend_from_slice(head.as_bytes());
-    out.extend_from_slice(b",\"payload\":");
-    out.extend_from_slice(payload);
-    out.push(b'}');
-}
-
-/// The members of the `properties` object. Names may repeat in `user-properties`, as they may in the packet.
-fn json_properties(properties: Properties<'_>) -> Vec<String> {
-    let mut members = Vec::new();
-    let mut pairs = Vec::new();
-    for property in properties.iter() {
-        let text = |text: &str| Value::from(text).to_string();
-        let (name, value) = match property {
-            Property::UserProperty(name, value) => {
-                pairs.push(format!("{}:{}", text(name), text(value)));
-                continue;
-            }
-            Property::PayloadFormatIndicator(utf8) => {
-                ("payload-format-indicator", u8::from(utf8).to_string())
-            }
-            Property::MessageExpiryInterval(secs) => ("message-expiry-interval", secs.to_string()),
-            Property::ContentType(content_type) => ("content-type", text(content_type)),
-            Property::ResponseTopic(topic) => ("response-topic", text(topic)),
-            Property::CorrelationData(data) => ("correlation-data", text(&String::from_utf8_lossy(data))),
-            Property::SubscriptionIdentifier(number) => ("subscription-identifier", number.to_string()),
-            Property::TopicAlias(alias) => ("topic-alias", alias.to_string()),
-            _ => continue,
-        };
-        members.push(format!("\"{name}\":{value}"));
-    }
-    if !pairs.is_empty() {
-        members.push(format!("\"user-properties\":{{{}}}", pairs.join(",")));
-    }
-    members
-}
-
-/// The payload as JSON without blanks between its parts, so that it stays on one line; an empty payload is null.
-fn compact_json(payload: &[u8]) -> Result<String, NotJson> {
-    if payload.is_empty() {
-        return Ok("null".to_owned());
-    }
-    serde_json::from_slice::<Value>(payload).map_err(|_| NotJson)?;
-    let (mut in_string, mut escaped) = (false, false);
-    let kept = |letter: &char| {
-        let blank = !in_string && letter.is_ascii_whitespace();
-        if *letter == '"' && !escaped {
-            in_string = !in_string;
-        }
-        escaped = in_string && *letter == '\\' && !escaped;
-        !blank
-    };
-    Ok(String::from_utf8_lossy(payload).chars().filter(kept).collect())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use longwire_client::{PropertiesBuf, QoS};
+    use longwire_client::{PropertiesBuf, Property, QoS};
 
     fn message(payload: &[u8], properties: &[Property<'_>]) -> Message {
         Message {
@@ -390,7 +345,7 @@ mod tests {
     fn printed(format: &str, message: &Message) -> String {
         let mut out = Vec::new();
         let format = Format::parse(format).expect("a format");
-        format.print(message, &moment(), &mut out).expect("printable");
+        format.print(message, &moment(), None, &mut out).expect("printable");
         String::from_utf8(out).expect("text")
     }
 
@@ -475,7 +430,7 @@ mod tests {
     fn a_payload_that_is_no_json_prints_nothing() {
         let mut out = b"before".to_vec();
         let format = Format::parse("x %J").expect("a format");
-        assert_eq!(format.print(&message(b"{", &[]), &moment(), &mut out), Err(NotJson));
+        assert_eq!(format.print(&message(b"{", &[]), &moment(), None, &mut out), Err(NotJson));
         assert_eq!(out, b"before");
     }
 }
