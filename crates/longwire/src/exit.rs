@@ -10,5 +10,9 @@ pub(crate) const USAGE: u8 = 2;
 pub(crate) const SETTINGS: u8 = 3;
 /// The broker could not start.
 pub(crate) const START: u8 = 4;
+/// The broker denied a publication, or every subscription; the number of libmosquitto's MOSQ_ERR_ACL_DENIED.
+pub(crate) const DENIED: u8 = 12;
+/// The time given with `-W` was up, as of mosquitto_sub.
+pub(crate) const TIMED_OUT: u8 = 27;
 /// Added to the number of a signal that ended the program before it was done.
 pub(crate) const SIGNAL: i32 = 128;

@@ -4,20 +4,24 @@
 mod bench;
 mod config;
 mod connection;
+mod defaults;
 mod exit;
 mod output;
 mod property;
 mod publish;
+mod request;
 mod serve;
 mod source;
 mod subscribe;
 
+use std::env;
 use std::fmt::Display;
 use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 /// MQTT broker and command-line tools in one program.
 #[derive(Parser)]
@@ -37,6 +41,9 @@ enum Command {
     /// Subscribe, and print what arrives.
     #[command(name = "sub")]
     Subscribe(subscribe::Args),
+    /// Publish a request, and print the response.
+    #[command(name = "rr")]
+    Request(request::Args),
     /// Put load on an MQTT broker and report what became of it.
     Bench(bench::Args),
     /// Check, show and explain settings.
@@ -55,9 +62,16 @@ Examples:
 `longwire COMMAND --help` explains a command.";
 
 fn main() -> ExitCode {
-    match CommandLine::try_parse() {
+    let arguments = match defaults::add(&CommandLine::command(), env::args_os().collect()) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            complain(error);
+            return ExitCode::from(exit::USAGE);
+        }
+    };
+    match CommandLine::try_parse_from(arguments.all) {
         Ok(line) => line.run(),
-        Err(error) => refuse(&error),
+        Err(error) => refuse(&error, arguments.file.as_deref()),
     }
 }
 
@@ -67,14 +81,15 @@ impl CommandLine {
             Command::Serve(args) => serve::run(&args),
             Command::Publish(args) => publish::run(&args),
             Command::Subscribe(args) => subscribe::run(&args),
+            Command::Request(args) => request::run(args),
             Command::Bench(args) => bench::run(&args),
             Command::Config(command) => config::run(&command),
         }
     }
 }
 
-/// Prints help and version as they are, and a mistake in the arguments as one line.
-fn refuse(error: &clap::Error) -> ExitCode {
+/// Prints help and version as they are, and a mistake in the arguments, to which a file may have added some, as one line.
+fn refuse(error: &clap::Error, defaults: Option<&Path>) -> ExitCode {
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => say(&error.render().to_string()),
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
@@ -82,7 +97,13 @@ fn refuse(error: &clap::Error) -> ExitCode {
             ExitCode::from(exit::USAGE)
         }
         _ => {
-            complain(one_line(&error.render().to_string()));
+            let mistake = one_line(&error.render().to_string());
+            match defaults {
+                Some(file) => {
+                    complain(format_args!("{mistake}; defaults were taken from {}", file.display()))
+                }
+                None => complain(mistake),
+            }
             ExitCode::from(exit::USAGE)
         }
     }
@@ -123,7 +144,7 @@ mod tests {
 
     #[test]
     fn the_command_line_is_well_formed() {
-        <CommandLine as clap::CommandFactory>::command().debug_assert();
+        CommandLine::command().debug_assert();
     }
 
     #[test]

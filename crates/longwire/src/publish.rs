@@ -21,7 +21,7 @@ const UNANSWERED_MAX: usize = 1_000;
 
 /// Arguments of `longwire pub`.
 #[derive(clap::Args)]
-#[command(disable_help_flag = true, after_help = EXAMPLES)]
+#[command(disable_help_flag = true, args_override_self = true, after_help = EXAMPLES)]
 pub(crate) struct Args {
     /// Topic to publish on.
     #[arg(short, long, value_name = "TOPIC", required_unless_present = "url", allow_hyphen_values = true)]
@@ -58,10 +58,15 @@ Examples:
   longwire pub -t picture -f picture.jpg -D PUBLISH content-type image/jpeg
   longwire pub -L mqtt://me:secret@broker.example:1884/temperature -m 21
 
+Defaults:
+  Options of which each stands on a line of $XDG_CONFIG_HOME/longwire_pub, or ~/.config/longwire_pub, are added
+  to those given here, which win.
+
 Exit codes:
-  0  published; with -q 1 and 2, acknowledged by the broker
-  1  not published: no connection, a message refused, a file unreadable
-  2  the arguments were not understood
+  0   published; with -q 1 and 2, acknowledged by the broker
+  1   not published: no connection, a message this broker cannot take, a file unreadable
+  2   the arguments were not understood
+  12  the broker denied the message (with -q 1 and 2 of version 5)
   1 to 5, 128 to 162  the broker refused the connection: the code of its CONNACK";
 
 /// The form of results on standard output.
@@ -223,17 +228,11 @@ impl Args {
             Ok(()) | Err(Failure::Unheard) => exit::SUCCESS,
             Err(Failure::Publish(error)) => {
                 talk.error(&error);
-                match error {
-                    PublishError::Closed(cause) => self.connection.code(&cause),
-                    PublishError::Rejected(_) => exit::FAILURE,
-                }
+                self.connection.code_of_publication(&error)
             }
             Err(Failure::Acknowledge(error)) => {
-                talk.error(&error);
-                match error {
-                    AcknowledgeError::Closed(cause) => self.connection.code(&cause),
-                    _ => exit::FAILURE,
-                }
+                connection::tell_unacknowledged(talk, &self.topic().unwrap_or_default(), &error);
+                self.connection.code_of_acknowledgement(&error)
             }
             Err(Failure::Io(what, error)) => {
                 talk.error(format_args!("{what}: {error}"));

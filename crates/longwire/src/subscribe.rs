@@ -2,6 +2,7 @@
 //! behaviour are those of mosquitto_sub.
 
 use std::collections::VecDeque;
+use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -11,7 +12,6 @@ use longwire_client::{
     SubscribeError, SubscribeOptions, Subscription,
 };
 use longwire_proto::topic;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, sleep_until};
 
 use crate::connection::{self, ConnectionArgs, Talk};
@@ -19,8 +19,6 @@ use crate::output::{OutputArgs, Printer, format_letters};
 use crate::property::Target;
 use crate::{complain, exit};
 
-/// Exit code when `-W` ended the run, as of mosquitto_sub.
-const TIMED_OUT: u8 = 27;
 /// Bytes of output gathered before they are written, while more messages are there already.
 const OUTPUT_BYTES_MAX: usize = 64 * 1024;
 /// Messages being removed at a time by `--remove-retained`.
@@ -28,7 +26,7 @@ const REMOVALS_MAX: usize = 100;
 
 /// Arguments of `longwire sub`.
 #[derive(clap::Args)]
-#[command(disable_help_flag = true, after_help = EXAMPLES)]
+#[command(disable_help_flag = true, args_override_self = true, after_help = EXAMPLES)]
 pub(crate) struct Args {
     /// Topic filter to subscribe to; may be given often.
     #[arg(short, long, value_name = "FILTER", allow_hyphen_values = true)]
@@ -63,6 +61,9 @@ pub(crate) struct Args {
     /// Have the retained flag as the publisher set it. Version 5 only.
     #[arg(long)]
     retain_as_published: bool,
+    /// Print only a part of the messages, chosen at random: so many in a hundred, such as 50 or 0.5.
+    #[arg(long, value_name = "PERCENT", value_parser = percent)]
+    random_filter: Option<f64>,
     #[command(flatten)]
     output: OutputArgs,
     #[command(flatten)]
@@ -83,10 +84,15 @@ Examples:
     format_letters!(),
     "
 
+Defaults:
+  Options of which each stands on a line of $XDG_CONFIG_HOME/longwire_sub, or ~/.config/longwire_sub, are added
+  to those given here, which win.
+
 Exit codes:
   0   it received what was asked for, or a signal ended it
-  1   no connection, or every subscription refused
+  1   no connection
   2   the arguments were not understood
+  12  the broker denied every subscription
   27  time was up (-W)
   1 to 5, 128 to 162  the broker refused the connection: the code of its CONNACK
   130, 143  a signal ended it before it had its -C messages"
@@ -185,7 +191,7 @@ impl Args {
             End::Done | End::Unheard => exit::SUCCESS,
             End::TimedOut => {
                 talk.error("time is up");
-                TIMED_OUT
+                exit::TIMED_OUT
             }
             End::Signal(number) if self.count.is_some() => {
                 u8::try_from(exit::SIGNAL + number).unwrap_or(exit::FAILURE)
@@ -201,8 +207,11 @@ impl Args {
                 Err(cause) => self.connection.code(&cause),
             },
             End::Subscribe(error) => {
-                talk.error(&error);
-                exit::FAILURE
+                // What was refused was told filter by filter.
+                if !matches!(error, SubscribeError::Refused { .. }) {
+                    talk.error(&error);
+                }
+                self.connection.code_of_subscription(&error)
             }
         };
         ExitCode::from(code)
@@ -216,28 +225,31 @@ struct Reader<'a> {
     client: &'a Client,
     talk: Talk,
     printed: u64,
+    dice: Dice,
     output: Vec<u8>,
     removals: VecDeque<Publishing>,
 }
 
 impl<'a> Reader<'a> {
     fn new(args: &'a Args, printer: Printer, client: &'a Client) -> Self {
-        let talk = args.connection.talk();
-        Reader { args, printer, client, talk, printed: 0, output: Vec::new(), removals: VecDeque::new() }
+        Reader {
+            args,
+            printer,
+            client,
+            talk: args.connection.talk(),
+            printed: 0,
+            dice: Dice::default(),
+            output: Vec::new(),
+            removals: VecDeque::new(),
+        }
     }
 
     async fn run(&mut self, messages: &mut Messages) -> End {
         let deadline = self.args.timeout.map(|secs| Instant::now() + Duration::from_secs(secs));
-        let (mut interrupt, mut terminate) =
-            match (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) {
-                (Ok(interrupt), Ok(terminate)) => (interrupt, terminate),
-                (Err(error), _) | (_, Err(error)) => return End::Io(error),
-            };
         tokio::select! {
             end = self.subscribe_and_print(messages) => end,
             () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => End::TimedOut,
-            () = raised(&mut interrupt) => End::Signal(SignalKind::interrupt().as_raw_value()),
-            () = raised(&mut terminate) => End::Signal(SignalKind::terminate().as_raw_value()),
+            signal = connection::asked_to_end() => signal.map_or_else(End::Io, End::Signal),
         }
     }
 
@@ -292,6 +304,9 @@ impl<'a> Reader<'a> {
             self.remove(message).await;
         }
         if self.args.no_retained && message.retain {
+            return None;
+        }
+        if self.args.random_filter.is_some_and(|percent| self.dice.throw() >= percent) {
             return None;
         }
         self.print(message);
@@ -349,7 +364,7 @@ async fn ask(args: &Args, client: &Client, talk: Talk) -> Result<(), SubscribeEr
         for (filter, answer) in filters.iter().zip(&answers) {
             match answer {
                 Ok(qos) => talk.debug(format_args!("subscribed to '{filter}' with QoS {}", *qos as u8)),
-                Err(reason) => talk.error(format_args!("the broker refused '{filter}': {reason}")),
+                Err(reason) => talk.error(connection::denied(filter, *reason)),
             }
         }
         let refused = answers.iter().find_map(|answer| answer.err());
@@ -366,9 +381,40 @@ async fn ask(args: &Args, client: &Client, talk: Talk) -> Result<(), SubscribeEr
     Ok(())
 }
 
-/// Resolves when the signal comes.
-async fn raised(signal: &mut Signal) {
-    if signal.recv().await.is_none() {
-        std::future::pending::<()>().await;
+/// Chance for `--random-filter`, from the keys that the system gives hash maps.
+#[derive(Default)]
+struct Dice {
+    keys: RandomState,
+    thrown: u64,
+}
+
+impl Dice {
+    /// From 0 to below 100.
+    fn throw(&mut self) -> f64 {
+        self.thrown += 1;
+        (self.keys.hash_one(self.thrown) % 10_000) as f64 / 100.0
+    }
+}
+
+fn percent(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|percent| (0.0..=100.0).contains(percent));
+    number.ok_or_else(|| "give a number from 0 to 100".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn half_of_the_throws_are_below_half() {
+        let mut dice = Dice::default();
+        let low = (0..10_000).filter(|_| dice.throw() < 50.0).count();
+        assert!((4_500..5_500).contains(&low), "{low}");
+    }
+
+    #[test]
+    fn a_part_is_at_most_all() {
+        assert_eq!(percent("0.5"), Ok(0.5));
+        assert!(percent("101").is_err() && percent("NaN").is_err() && percent("some").is_err());
     }
 }

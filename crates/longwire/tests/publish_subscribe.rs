@@ -33,15 +33,17 @@ fn failed(command: &mut Command) -> (Option<i32>, String) {
     (code, process.log_line("longwire: "))
 }
 
-/// A server that answers CONNECT with these bytes and then waits for the end.
-fn answering(answer: &'static [u8]) -> String {
+/// A server that answers CONNECT with these bytes, the next packet with those, and then waits for the end.
+fn answering(connack: &'static [u8], answer: &'static [u8]) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
     let port = listener.local_addr().expect("a bound socket has an address").port();
     std::thread::spawn(move || {
         let (mut stream, _): (TcpStream, _) = listener.accept().expect("the tool connects");
         let mut packet = [0; 256];
-        let _ = stream.read(&mut packet);
-        let _ = std::io::Write::write_all(&mut stream, answer);
+        for answer in [connack, answer] {
+            let _ = stream.read(&mut packet);
+            let _ = std::io::Write::write_all(&mut stream, answer);
+        }
         while stream.read(&mut packet).is_ok_and(|bytes| bytes > 0) {}
     });
     port.to_string()
@@ -137,6 +139,44 @@ fn json_is_one_object_a_line() {
 }
 
 #[test]
+fn payloads_are_printed_raw_and_as_text_that_can_be_turned_back() {
+    use std::os::unix::ffi::OsStrExt;
+    let broker = Broker::start();
+    let mut command = tool(&broker, "pub", &["-t", "b", "-r", "-m"]);
+    command.arg(std::ffi::OsStr::from_bytes(b"\xFB\xFFa"));
+    Process::spawn(&mut command).finish();
+    assert_eq!(subscribe(&broker, &["-t", "b", "-C", "1", "--output", "hex"]), ["fbff61"]);
+    assert_eq!(subscribe(&broker, &["-t", "b", "-C", "1", "--output", "base64", "-v"]), ["b +/9h"]);
+    let json = subscribe(&broker, &["-t", "b", "-C", "1", "--output", "json"]).concat();
+    let object: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    assert_eq!(object["payload-base64"], "+/9h");
+    let mut raw = tool(&broker, "sub", &["-t", "b", "-C", "1", "--output", "raw"]);
+    let ended = raw.output().expect("the program runs");
+    assert_eq!(ended.stdout, b"\xFB\xFFa");
+}
+
+#[test]
+fn pretty_json_has_lines_and_through_a_pipe_no_colours() {
+    let broker = Broker::start();
+    publish(&broker, &["-t", "j", "-r", "-m", r#"{"a":[1,2.50]}"#]);
+    let lines = subscribe(&broker, &["-t", "j", "-C", "1", "--pretty", "-v"]);
+    assert_eq!(lines, ["j {", "  \"a\": [", "    1,", "    2.50", "  ]", "}"]);
+    let lines = subscribe(&broker, &["-t", "j", "-C", "1", "--pretty", "-F", "%J"]);
+    assert_eq!((lines[0].as_str(), lines.last().map(String::as_str)), ("{", Some("}")));
+    assert!(lines.contains(&"    \"a\": [".to_owned()), "{lines:?}");
+}
+
+#[test]
+fn a_random_filter_of_nothing_prints_nothing() {
+    let broker = Broker::start();
+    publish(&broker, &["-t", "a", "-m", "x", "-r"]);
+    let mut reader =
+        Process::spawn(&mut tool(&broker, "sub", &["-t", "a", "--random-filter", "0", "-W", "1"]));
+    assert_eq!(reader.line_within(std::time::Duration::from_secs(30)), None);
+    assert_eq!(subscribe(&broker, &["-t", "a", "--random-filter", "100", "-C", "1"]), ["x"]);
+}
+
+#[test]
 fn filters_keep_messages_from_being_printed() {
     let broker = Broker::start();
     for topic in ["f/1", "f/2", "f/3"] {
@@ -210,12 +250,29 @@ fn a_refused_connection_ends_with_the_code_of_its_connack() {
         ("5", &[0x20, 3, 0, 0x86, 0][..], 134),
     ] {
         for arguments in [&["sub", "-t", "a"][..], &["pub", "-t", "a", "-m", "x"]] {
-            let port = answering(answer);
+            let port = answering(answer, &[]);
             let (ended, why) =
                 failed(longwire(arguments).args(["-h", "127.0.0.1", "-p", &port, "-V", version, "-i", "c"]));
             assert_eq!(ended, Some(code), "{why}");
             assert!(why.contains("refused the connection"), "{why}");
         }
+    }
+}
+
+#[test]
+fn what_the_broker_denies_ends_with_12() {
+    let connack = &[0x20, 3, 0, 0, 0];
+    for (arguments, answer) in [
+        (&["sub", "-t", "a"][..], &[0x90, 4, 0, 1, 0, 0x87][..]),
+        (&["pub", "-t", "a", "-q", "1", "-m", "x"], &[0x40, 3, 0, 1, 0x87]),
+        (&["pub", "-t", "a", "-q", "2", "-m", "x"], &[0x50, 3, 0, 1, 0x87]),
+        (&["rr", "-t", "a", "-e", "b", "-m", "x"], &[0x90, 4, 0, 1, 0, 0x87]),
+    ] {
+        let port = answering(connack, answer);
+        let place = ["-h", "127.0.0.1", "-p", &port, "-V", "5", "-i", "c"];
+        let (ended, why) = failed(longwire(arguments).args(place));
+        assert_eq!(ended, Some(12), "{why}");
+        assert!(why.contains("not authorized (0x87)"), "{why}");
     }
 }
 
@@ -270,7 +327,13 @@ fn mistakes_are_told_before_anything_is_connected() {
         (&["sub", "-t", "a", "-c"], "add -i ID"),
         (&["sub", "-t", "a", "-q", "3"], "QoS is 0, 1 or 2"),
         (&["sub", "-t", "a", "-V", "4"], "5, 311 and 31"),
-        (&["sub", "-t", "a", "--cafile", "ca.pem"], "'--cafile'"),
+        (&["sub", "-t", "a", "--psk", "ab12"], "--psk: TLS with pre-shared keys is not offered"),
+        (&["sub", "-t", "a", "-S"], "-S: SRV records are not looked up"),
+        (&["sub", "-t", "a", "--pretty", "--output", "hex"], "--pretty shows JSON and text"),
+        (&["sub", "-t", "a", "--random-filter", "101"], "0 to 100"),
+        (&["rr", "-t", "a", "-V", "311", "-m", "x"], "name it with -e"),
+        (&["rr", "-t", "a", "-e", "b/#", "-m", "x"], "'b/#' is not a topic to publish on"),
+        (&["rr", "-t", "a", "-e", "b"], "required"),
         (&["sub", "-L", "mqtts://broker.example/a"], "mqtts://"),
         (&["pub", "-t", "a"], "required"),
         (&["pub", "-t", "a", "-m", "x", "-n"], "cannot be used with"),
@@ -295,4 +358,34 @@ fn a_file_that_is_not_there_is_named() {
     let (code, why) = failed(&mut longwire(&["pub", "-t", "a", "-f", "/no/such/file"]));
     assert_eq!(code, Some(1));
     assert!(why.contains("/no/such/file"), "{why}");
+}
+
+// Defaults.
+
+#[test]
+fn a_file_holds_defaults_and_the_command_line_wins() {
+    let broker = Broker::start();
+    let folder =
+        std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("defaults-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("the folder for temporary files takes a folder");
+    let port = broker.port();
+    let write = |tool: &str, text: &str| {
+        std::fs::write(folder.join(format!("longwire_{tool}")), text).expect("the folder takes a file");
+    };
+    write(
+        "pub",
+        &format!("# the broker of this test\n-h 127.0.0.1\n-p {port}\n-t from/file\n-r\n-m from the file\n"),
+    );
+    write("sub", &format!("-L mqtt://127.0.0.1:{port}\n-v\n-C 2\n"));
+    let run = |arguments: &[&str]| Process::spawn(longwire(arguments).env("XDG_CONFIG_HOME", &folder));
+    run(&["pub"]).finish();
+    run(&["pub", "-t", "from/line", "-n"]).finish();
+    run(&["pub", "-t", "from/line", "-m", "x"]).finish();
+    assert_eq!(run(&["sub", "-t", "from/#"]).finish(), ["from/file from the file", "from/line x"]);
+
+    write("sub", "-t a\n--colour red\n");
+    let mut mistaken = run(&["sub"]);
+    assert_eq!(mistaken.wait().code(), Some(2));
+    assert!(mistaken.log_line("longwire: ").contains("longwire_sub:2: there is no option '--colour'"));
+    std::fs::remove_dir_all(&folder).expect("the folder was just made");
 }

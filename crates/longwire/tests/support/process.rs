@@ -22,10 +22,10 @@ pub(crate) struct Process {
     shown: bool,
 }
 
-/// The program under test with these arguments.
+/// The program under test with these arguments, and without the defaults of whoever runs the tests.
 pub(crate) fn longwire(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_longwire"));
-    command.args(arguments);
+    command.args(arguments).env("XDG_CONFIG_HOME", "/nonexistent");
     command
 }
 

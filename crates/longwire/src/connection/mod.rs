@@ -1,5 +1,8 @@
-//! The options that `pub` and `sub` share: where to connect, as whom, in which version, and with which will. They become
-//! the options of the client library here; what went wrong becomes one line and an exit code.
+//! The options that `pub`, `sub` and `rr` share: where to connect, as whom, in which version, and with which will. They
+//! become the options of the client library here; what went wrong becomes one line and an exit code.
+
+mod letters;
+mod talk;
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
@@ -8,11 +11,15 @@ use std::time::Duration;
 
 use longwire_client::protocol;
 use longwire_client::{
-    Cause, Client, ConnectError, Event, Events, Options, PropertiesBuf, QoS, Url, Version, Will,
+    AcknowledgeError, Cause, Client, ConnectError, Options, PropertiesBuf, PublishError, QoS, ReasonCode,
+    SubscribeError, Url, Version, Will,
 };
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::property::{PropertyArgs, Target};
 use crate::{complain, exit};
+use letters::RefusedLetters;
+pub(crate) use talk::Talk;
 
 /// Where to connect, and as whom.
 #[derive(clap::Args)]
@@ -60,7 +67,8 @@ pub(crate) struct ConnectionArgs {
         help_heading = "Connection"
     )]
     session_expiry_interval: Option<u32>,
-    /// Version of the protocol: 5, 311 or 31 (also mqttv5, mqttv311, mqttv31). 311, unless -D or -x needs 5.
+    /// Version of the protocol: 5, 311 or 31 (also mqttv5, mqttv311, mqttv31). Without it 5 if -D or -x needs that, and
+    /// otherwise 311 for `pub` and `sub`, 5 for `rr`.
     #[arg(short = 'V', long, value_name = "VERSION", value_parser = version, help_heading = "Connection")]
     protocol_version: Option<Version>,
     /// Topic of the will, which the server publishes if this program vanishes.
@@ -83,6 +91,11 @@ pub(crate) struct ConnectionArgs {
     will_retain: bool,
     #[command(flatten)]
     pub(crate) properties: PropertyArgs,
+    /// Taken for the sake of scripts: small packets never wait for others here.
+    #[arg(long, help_heading = "Connection")]
+    nodelay: bool,
+    #[command(flatten)]
+    refused: RefusedLetters,
     /// Tell on standard error what happens.
     #[arg(short, long)]
     debug: bool,
@@ -92,58 +105,6 @@ pub(crate) struct ConnectionArgs {
     /// Print this help.
     #[arg(long, action = clap::ArgAction::Help)]
     help: Option<bool>,
-}
-
-/// What a run says on standard error.
-#[derive(Clone, Copy)]
-pub(crate) struct Talk {
-    quiet: bool,
-    debug: bool,
-}
-
-impl Talk {
-    /// Something went wrong.
-    pub(crate) fn error(self, message: impl std::fmt::Display) {
-        if !self.quiet {
-            complain(message);
-        }
-    }
-
-    /// Something happened.
-    pub(crate) fn debug(self, message: impl std::fmt::Display) {
-        if self.debug {
-            complain(message);
-        }
-    }
-
-    /// Tells of lost connections and new attempts, until the client ends.
-    pub(crate) async fn follow(self, mut events: Events) {
-        while let Some(event) = events.recv().await {
-            match event {
-                Event::Connected(connected) => self.debug(connection(&connected)),
-                Event::Disconnected(Cause::Ended(protocol::Cause::Requested)) => {}
-                Event::Disconnected(cause) => self.error(cause),
-                Event::Reconnecting { attempt, delay } => {
-                    self.debug(format_args!("attempt {attempt} in {:.1} s", delay.as_secs_f64()));
-                }
-                Event::SubscriptionLost { filter, reason } => {
-                    self.error(format_args!(
-                        "the server did not renew the subscription to '{filter}': {reason}"
-                    ));
-                }
-                _ => {}
-            }
-        }
-    }
-}
-
-/// A line about an accepted connection.
-pub(crate) fn connection(connected: &longwire_client::Connected) -> String {
-    format!(
-        "connected as '{}', session {}",
-        connected.client_id,
-        if connected.session_present { "resumed" } else { "new" }
-    )
 }
 
 impl ConnectionArgs {
@@ -157,6 +118,11 @@ impl ConnectionArgs {
         url.path.filter(|path| !path.is_empty())
     }
 
+    /// Speaks this version unless another one is asked for.
+    pub(crate) fn prefer(&mut self, version: Version) {
+        self.protocol_version.get_or_insert(version);
+    }
+
     /// The version: as asked for, or 5 where something needs it.
     pub(crate) fn version(&self) -> Version {
         let needs_5 = self.session_expiry_interval.is_some() || !self.properties.is_empty();
@@ -168,6 +134,7 @@ impl ConnectionArgs {
     /// # Errors
     /// A value does not fit; the text says which, and what would.
     pub(crate) fn options(&self) -> Result<Options, String> {
+        self.refused.check()?;
         if !self.properties.is_empty() && self.version() < Version::V5 {
             return Err("-D needs version 5: leave -V out, or make it 5".to_owned());
         }
@@ -258,6 +225,32 @@ impl ConnectionArgs {
         }
     }
 
+    /// The exit code for a subscription that was not granted.
+    pub(crate) fn code_of_subscription(&self, error: &SubscribeError) -> u8 {
+        match error {
+            SubscribeError::Refused { .. } => exit::DENIED,
+            SubscribeError::Closed(cause) => self.code(cause),
+            SubscribeError::Rejected(_) => exit::FAILURE,
+        }
+    }
+
+    /// The exit code for a publication that was not accepted.
+    pub(crate) fn code_of_publication(&self, error: &PublishError) -> u8 {
+        match error {
+            PublishError::Closed(cause) => self.code(cause),
+            PublishError::Rejected(_) => exit::FAILURE,
+        }
+    }
+
+    /// The exit code for a publication that was not acknowledged.
+    pub(crate) fn code_of_acknowledgement(&self, error: &AcknowledgeError) -> u8 {
+        match error {
+            AcknowledgeError::Refused(_) => exit::DENIED,
+            AcknowledgeError::Closed(cause) => self.code(cause),
+            AcknowledgeError::Unsendable(_) | AcknowledgeError::SessionLost => exit::FAILURE,
+        }
+    }
+
     fn with_remedy(&self, cause: &Cause) -> String {
         let place = match &self.url {
             Some(url) => Url::parse(url).map(|url| format!("{}:{}", url.host, url.port)).unwrap_or_default(),
@@ -288,7 +281,38 @@ pub(crate) fn run(tool: impl Future<Output = ExitCode>) -> ExitCode {
 
 /// Ends the connection in good order.
 pub(crate) async fn leave(client: &Client, properties: &PropertiesBuf) {
-    client.disconnect_with(longwire_client::ReasonCode::Success, properties.as_properties()).await;
+    client.disconnect_with(ReasonCode::Success, properties.as_properties()).await;
+}
+
+/// Resolves to the number of the signal, SIGINT or SIGTERM, that asks the program to end.
+///
+/// # Errors
+/// Signals cannot be waited for.
+pub(crate) async fn asked_to_end() -> std::io::Result<i32> {
+    let (interrupt, terminate) = (SignalKind::interrupt(), SignalKind::terminate());
+    let (mut interrupted, mut terminated) = (signal(interrupt)?, signal(terminate)?);
+    tokio::select! {
+        Some(()) = interrupted.recv() => Ok(interrupt.as_raw_value()),
+        Some(()) = terminated.recv() => Ok(terminate.as_raw_value()),
+        else => std::future::pending().await,
+    }
+}
+
+/// A line about a topic that the broker does not let us use, with the remedy where there is one.
+pub(crate) fn denied(topic: &str, reason: ReasonCode) -> String {
+    let remedy = match reason {
+        ReasonCode::NotAuthorized => "; -u and -P log in as somebody who may, or ask who runs the broker",
+        _ => "",
+    };
+    format!("the broker refused '{topic}': {} (0x{:02X}){remedy}", reason.name(), reason as u8)
+}
+
+/// Tells why a publication was not acknowledged.
+pub(crate) fn tell_unacknowledged(talk: Talk, topic: &str, error: &AcknowledgeError) {
+    match error {
+        AcknowledgeError::Refused(reason) => talk.error(denied(topic, *reason)),
+        error => talk.error(error),
+    }
 }
 
 /// 0, 1 or 2.
