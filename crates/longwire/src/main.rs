@@ -2,10 +2,12 @@
 //! the one line on standard error that says what went wrong and what to do, and the [`exit`] codes.
 
 mod bench;
+mod completions;
 mod config;
 mod connection;
 mod defaults;
 mod exit;
+mod manual;
 mod output;
 mod property;
 mod publish;
@@ -49,6 +51,10 @@ enum Command {
     /// Check, show and explain settings.
     #[command(subcommand)]
     Config(config::Command),
+    /// Print what a shell needs to complete commands and options.
+    Completions(completions::Args),
+    /// Print or write manual pages.
+    Man(manual::Args),
 }
 
 const EXAMPLES: &str = "\
@@ -84,6 +90,8 @@ impl CommandLine {
             Command::Request(args) => request::run(args),
             Command::Bench(args) => bench::run(&args),
             Command::Config(command) => config::run(&command),
+            Command::Completions(args) => completions::run(&args),
+            Command::Man(args) => manual::run(&args),
         }
     }
 }

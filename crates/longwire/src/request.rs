@@ -57,9 +57,10 @@ Examples:
   longwire rr -t clock/ask -n -W 5 --output json
   questions | longwire rr -t ask -l            one after the other, each after the last one's response
 
-The responder subscribes to the topic of the request and publishes on the response topic, which it finds, with the
-correlation data, among the properties of the request:
-  longwire sub -t lamp/ask -F '%R %D %p'
+Responding:
+  The responder subscribes to the topic of the request. It publishes on the response topic, with the correlation data,
+  both of which it finds among the properties of the request:
+  longwire sub -V 5 -t lamp/ask -F '%R %D %p'
 
 ",
     format_letters!(),

@@ -92,9 +92,24 @@ fn no_arguments_print_the_help_and_fail() {
 
 #[test]
 fn help_has_examples() {
-    for command in
-        [&[][..], &["serve"], &["pub"], &["sub"], &["bench"], &["config", "check"], &["config", "show"]]
-    {
+    for command in [
+        &[][..],
+        &["serve"],
+        &["pub"],
+        &["sub"],
+        &["rr"],
+        &["probe"],
+        &["top"],
+        &["bench"],
+        &["bench", "conn"],
+        &["bench", "pub"],
+        &["bench", "sub"],
+        &["bench", "flow"],
+        &["completions"],
+        &["man"],
+        &["config", "check"],
+        &["config", "show"],
+    ] {
         let ended = run(&[command, &["--help"]].concat());
         assert_eq!(ended.status.code(), Some(0), "{command:?}");
         assert!(String::from_utf8_lossy(&ended.stdout).contains("Example"), "{command:?}");
@@ -107,6 +122,41 @@ fn the_version_is_that_of_the_package() {
     assert_eq!(ended.status.code(), Some(0));
     let expected = concat!("longwire ", env!("CARGO_PKG_VERSION"), "\n");
     assert_eq!(String::from_utf8_lossy(&ended.stdout), expected);
+}
+
+#[test]
+fn every_shell_gets_its_completions() {
+    for (shell, part) in [
+        ("bash", "complete -F _longwire"),
+        ("zsh", "#compdef longwire"),
+        ("fish", "complete -c longwire"),
+        ("elvish", "edit:completion:arg-completer[longwire]"),
+        ("powershell", "Register-ArgumentCompleter"),
+    ] {
+        let ended = run(&["completions", shell]);
+        let script = String::from_utf8_lossy(&ended.stdout);
+        assert_eq!(ended.status.code(), Some(0), "{shell}");
+        for wanted in [part, "retained-only", "will-topic"] {
+            assert!(script.contains(wanted), "{wanted:?} is not in the script for {shell}");
+        }
+    }
+    refused(&["completions", "cmd"], 2, &["'cmd'", "bash"]);
+}
+
+#[test]
+fn every_command_has_a_manual_page() {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("man-{}", std::process::id()));
+    let name = folder.to_str().expect("the path was made from text");
+    assert_eq!(run(&["man", "--all", name]).status.code(), Some(0));
+    for page in ["longwire", "longwire-pub", "longwire-rr", "longwire-top", "longwire-bench-flow"] {
+        let text = fs::read_to_string(folder.join(format!("{page}.1"))).expect(page);
+        assert!(text.contains(".SH EXAMPLES\n.nf\n"), "{page}: {text}");
+    }
+    fs::remove_dir_all(&folder).expect("the folder was just made");
+    let printed = run(&["man", "bench", "conn"]);
+    assert!(String::from_utf8_lossy(&printed.stdout).contains(".TH LONGWIRE-BENCH-CONN 1"));
+    refused(&["man", "bench", "con"], 2, &["'con'", "--help"]);
+    refused(&["man", "--all", "/proc/none"], 1, &["/proc/none"]);
 }
 
 #[test]
