@@ -17,11 +17,24 @@ pub(crate) struct Sys {
     published: Mutex<Published>,
 }
 
-/// One worker's counts as of some tick.
+/// One worker's counts as of its last two ticks. A report takes all workers as of the tick before its own, whichever of
+/// them have got further: mixed ticks would make the rates between two reports jump.
 #[derive(Debug, Default)]
 struct Counted {
     tick: u32,
     counters: Counters,
+    before: Counters,
+}
+
+impl Counted {
+    fn note(&mut self, tick: u32, counters: Counters) {
+        self.before = std::mem::replace(&mut self.counters, counters);
+        self.tick = tick;
+    }
+
+    fn before_tick(&self, tick: u32) -> Counters {
+        if self.tick < tick { self.counters } else { self.before }
+    }
 }
 
 /// What was published last.
@@ -80,8 +93,7 @@ impl Sys {
     pub(crate) fn update(&self, worker: u16, tick: u32, shard: &mut Shard) {
         let mut counted = self.counted[usize::from(worker)].lock();
         if counted.tick != tick {
-            counted.tick = tick;
-            counted.counters = shard.count();
+            counted.note(tick, shard.count());
         }
     }
 
@@ -93,7 +105,7 @@ impl Sys {
         }
         let mut total = Counters::default();
         for counted in &self.counted {
-            total += counted.lock().counters;
+            total += counted.lock().before_tick(tick);
         }
         published.average(&total, tick);
         let mut values = counts(&total, tick, published.clients_maximum, self.connections());
@@ -176,6 +188,21 @@ fn table_sizes(tables: &Tables) -> [(String, String); 5] {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_report_takes_all_workers_as_of_the_same_tick() {
+        let counters = |publishes_received| Counters { publishes_received, ..Counters::default() };
+        let [mut ahead, mut behind] = [Counted::default(), Counted::default()];
+        for tick in 1..=5 {
+            ahead.note(tick, counters(u64::from(tick)));
+        }
+        for tick in 1..=4 {
+            behind.note(tick, counters(u64::from(tick)));
+        }
+        for counted in [ahead, behind] {
+            assert_eq!(counted.before_tick(5).publishes_received, 4);
+        }
+    }
 
     #[test]
     fn a_steady_rate_becomes_the_average() {
