@@ -9,12 +9,15 @@ mod defaults;
 mod exit;
 mod manual;
 mod output;
+mod probe;
 mod property;
 mod publish;
 mod request;
 mod serve;
+mod server;
 mod source;
 mod subscribe;
+mod top;
 
 use std::env;
 use std::fmt::Display;
@@ -46,6 +49,10 @@ enum Command {
     /// Publish a request, and print the response.
     #[command(name = "rr")]
     Request(request::Args),
+    /// Find out what a broker offers, and its limits.
+    Probe(probe::Args),
+    /// Watch a broker live: connections, rates, queues.
+    Top(top::Args),
     /// Put load on an MQTT broker and report what became of it.
     Bench(bench::Args),
     /// Check, show and explain settings.
@@ -88,6 +95,8 @@ impl CommandLine {
             Command::Publish(args) => publish::run(&args),
             Command::Subscribe(args) => subscribe::run(&args),
             Command::Request(args) => request::run(args),
+            Command::Probe(args) => probe::run(&args),
+            Command::Top(args) => top::run(&args),
             Command::Bench(args) => bench::run(&args),
             Command::Config(command) => config::run(&command),
             Command::Completions(args) => completions::run(&args),

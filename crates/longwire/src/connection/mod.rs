@@ -213,16 +213,9 @@ impl ConnectionArgs {
         }
     }
 
-    /// The exit code of a client that came to its end: a refused connection has the code of its CONNACK, as this version
-    /// of the protocol writes it.
+    /// The exit code of a client that came to its end.
     pub(crate) fn code(&self, cause: &Cause) -> u8 {
-        match cause {
-            Cause::Ended(protocol::Cause::Refused(refusal)) if self.version() == Version::V5 => {
-                refusal.reason as u8
-            }
-            Cause::Ended(protocol::Cause::Refused(refusal)) => refusal.reason.to_v3_connack(),
-            _ => exit::FAILURE,
-        }
+        refusal_code(cause, self.version())
     }
 
     /// The exit code for a subscription that was not granted.
@@ -256,10 +249,38 @@ impl ConnectionArgs {
             Some(url) => Url::parse(url).map(|url| format!("{}:{}", url.host, url.port)).unwrap_or_default(),
             None => format!("{}:{}", self.host, self.port),
         };
-        match cause {
-            Cause::Unreachable(error) => format!("{error} -h and -p choose another place"),
-            cause => format!("no connection to {place}: {cause}"),
+        explained(&place, cause, "-h and -p choose another place")
+    }
+}
+
+/// A refused connection has the code of its CONNACK, as this version of the protocol writes it.
+pub(crate) fn refusal_code(cause: &Cause, version: Version) -> u8 {
+    match cause {
+        Cause::Ended(protocol::Cause::Refused(refusal)) if version == Version::V5 => refusal.reason as u8,
+        Cause::Ended(protocol::Cause::Refused(refusal)) => refusal.reason.to_v3_connack(),
+        _ => exit::FAILURE,
+    }
+}
+
+/// A line about a connection that could not be made: where, why, and what to do. `elsewhere` is how
+/// another place is chosen.
+pub(crate) fn explained(place: &str, cause: &Cause, elsewhere: &str) -> String {
+    match cause {
+        Cause::Unreachable(error) => match &error.fault {
+            DialFault::Lookup { .. } | DialFault::Network(_) | DialFault::Timeout { .. } => {
+                format!("{error}; {elsewhere}")
+            }
+            _ => error.to_string(),
+        },
+        Cause::Ended(protocol::Cause::Refused(refusal))
+            if matches!(refusal.reason, ReasonCode::BadUserNameOrPassword | ReasonCode::NotAuthorized) =>
+        {
+            format!("no connection to {place}: {cause}; -u and -P say who you are")
         }
+        Cause::Ended(protocol::Cause::ConnackTimeout) => {
+            format!("no connection to {place}: {cause}; is it an MQTT broker?")
+        }
+        cause => format!("no connection to {place}: {cause}"),
     }
 }
 
