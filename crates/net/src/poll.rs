@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use mio::event::Source;
 use mio::{Events, Interest, Token};
+use rustix::event::{PollFd, PollFlags, Timespec};
 
 /// The token under which a [`Waker`] reports; no source may use it.
 pub const WAKE: usize = usize::MAX;
@@ -83,6 +84,20 @@ impl Poll {
     /// The one waker of this queue.
     pub fn waker(&self) -> Arc<Waker> {
         Arc::clone(&self.waker)
+    }
+
+    /// As [`Poll::wait`], with a time-out that is not rounded up to milliseconds, for one system call more.
+    ///
+    /// # Errors
+    /// As [`Poll::wait`].
+    pub fn wait_finely(&mut self, timeout: Duration, ready: &mut Vec<Ready>) -> io::Result<()> {
+        let seconds = i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX);
+        let timeout = Timespec { tv_sec: seconds, tv_nsec: timeout.subsec_nanos().into() };
+        let registry = self.inner.registry();
+        match rustix::event::poll(&mut [PollFd::new(registry, PollFlags::IN)], Some(&timeout)) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => self.wait(Some(Duration::ZERO), ready),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Waits until something is ready or `timeout` has passed (`None`: for ever), and replaces the content of `ready`.
@@ -173,6 +188,20 @@ mod tests {
         let mut ready = vec![];
         first.wait(AT_ONCE, &mut ready).unwrap();
         assert_eq!(ready, []);
+    }
+
+    #[test]
+    fn a_fine_wait_ends_with_what_is_ready_and_with_its_time() {
+        let (mut peer, mut stream) = pair();
+        let mut poll = Poll::new().unwrap();
+        poll.register(&mut stream, 7).unwrap();
+        wait_for(&mut poll, |event| event.writable);
+        let mut ready = vec![];
+        poll.wait_finely(Duration::from_micros(1), &mut ready).unwrap();
+        assert_eq!(ready, []);
+        peer.write_all(b"x").unwrap();
+        poll.wait_finely(Duration::from_secs(10), &mut ready).unwrap();
+        assert!(ready.iter().any(|event| event.token == 7 && event.readable));
     }
 
     #[test]

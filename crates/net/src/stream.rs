@@ -4,13 +4,13 @@
 //! retried here. A stream holds its descriptor and nothing else: what is waiting to be written belongs to the caller.
 
 use std::io::{self, IoSlice, Read, Write};
-use std::net::{Shutdown, SocketAddr};
+use std::net::{IpAddr, Shutdown, SocketAddr};
 use std::time::Duration;
 
 use mio::event::Source;
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
-use socket2::SockRef;
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 /// A connected stream; dropping it closes it.
 #[derive(Debug)]
@@ -31,6 +31,22 @@ impl Stream {
     /// When the system refuses at once: no descriptors, ports or route.
     pub fn connect(address: SocketAddr) -> io::Result<Stream> {
         TcpStream::connect(address).map(Stream::from_tcp)
+    }
+
+    /// The same from an address of this machine, whose ports are then the ones that run short.
+    ///
+    /// # Errors
+    /// As [`Stream::connect`], and when `source` is no address of this machine.
+    pub fn connect_from(source: IpAddr, address: SocketAddr) -> io::Result<Stream> {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        socket.set_nonblocking(true)?;
+        socket.bind(&SocketAddr::new(source, 0).into())?;
+        match socket.connect(&address.into()) {
+            Ok(()) => {}
+            Err(error) if error.raw_os_error() == Some(rustix::io::Errno::INPROGRESS.raw_os_error()) => {}
+            Err(error) => return Err(error),
+        }
+        Ok(Stream::from_tcp(TcpStream::from_std(socket.into())))
     }
 
     pub(crate) fn from_tcp(stream: TcpStream) -> Stream {
@@ -138,6 +154,15 @@ mod tests {
     fn a_stream_without_bytes_would_block() {
         let (_peer, mut stream) = pair();
         assert_eq!(stream.read(&mut [0; 8]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_stream_can_come_from_another_address() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let source = IpAddr::from([127, 0, 0, 2]);
+        let _stream = Stream::connect_from(source, listener.local_addr().unwrap()).unwrap();
+        assert_eq!(listener.accept().unwrap().1.ip(), source);
     }
 
     #[test]
