@@ -13,7 +13,6 @@ use super::fleet::{Fleet, Script};
 use super::flow::clients;
 use super::meter::{Reading, broker_memory};
 use super::target::{Target, parse_qos, version_name};
-use crate::complain;
 
 /// Filters in one SUBSCRIBE packet.
 const FILTERS_PER_PACKET: u32 = 100;
@@ -22,6 +21,10 @@ const PACKET_BYTES_MAX: usize = 64 * 1024;
 
 /// Options of `bench conn`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  longwire bench conn -n 50000 --connect-rate 2000 -d 60
+  longwire bench conn -n 1000 --subscriptions 100 --pid 4711")]
 pub(super) struct Args {
     #[command(flatten)]
     target: Target,
@@ -50,11 +53,14 @@ pub(super) fn run(args: &Args) -> io::Result<Summary> {
     let (memory_before, before) = (broker_memory(target.pid)?, Reading::take(target.pid)?);
     fleet.bring_up(args.clients, &mut idle)?;
     let after = Reading::take(target.pid)?;
-    complain(format_args!("{} clients are connected", args.clients));
+    fleet.tell(format_args!("{} clients are connected", args.clients));
     let end = Instant::now() + Duration::from_secs(args.duration.into());
     while Instant::now() < end {
         fleet.turn(Duration::from_millis(100), &mut idle)?;
+        let left = end.saturating_duration_since(Instant::now()).as_secs();
+        fleet.progress().show(|_| format!("{left} s left: the connections are held"));
     }
+    fleet.progress().clear();
     let memory_after = broker_memory(target.pid)?;
     fleet.disconnect();
 

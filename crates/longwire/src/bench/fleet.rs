@@ -5,6 +5,7 @@
 //! goes on.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::io::{self, ErrorKind};
 use std::mem;
 use std::net::SocketAddr;
@@ -22,6 +23,8 @@ use longwire_proto::{Packet, PacketId, ReasonCode};
 use serde_json::{Value, json};
 
 use super::failed;
+use super::progress::Progress;
+use super::sources::Sources;
 use super::stamp::now_nanos;
 use super::target::Target;
 use crate::complain;
@@ -54,6 +57,8 @@ pub(super) struct Fleet {
     poll: Poll,
     ready: Vec<Ready>,
     address: SocketAddr,
+    sources: Sources,
+    credentials: (Option<String>, Option<Vec<u8>>),
     client_prefix: String,
     keep_alive_secs: u16,
     connect_rate: u32,
@@ -69,6 +74,9 @@ pub(super) struct Fleet {
     pings: Wheel,
     due: Vec<u32>,
     faults: Faults,
+    progress: Progress,
+    /// Time spent in waiting for sockets.
+    idle: Duration,
 }
 
 struct Client {
@@ -96,10 +104,13 @@ impl Fleet {
     pub(super) fn new(target: &Target, packet_size_max: usize) -> io::Result<Fleet> {
         // A limit that cannot be raised shows when connections fail.
         let _ = raise_descriptor_limit();
+        let address = target.address()?;
         Ok(Fleet {
             poll: Poll::new()?,
             ready: Vec::new(),
-            address: target.address()?,
+            address,
+            sources: target.sources(address),
+            credentials: target.credentials(),
             client_prefix: target.client_prefix.clone(),
             keep_alive_secs: target.keep_alive,
             connect_rate: target.connect_rate,
@@ -118,6 +129,8 @@ impl Fleet {
             pings: Wheel::new(0),
             due: Vec::new(),
             faults: Faults::default(),
+            progress: Progress::new(),
+            idle: Duration::ZERO,
         })
     }
 
@@ -134,11 +147,14 @@ impl Fleet {
                 self.dial()?;
             }
             self.turn(Duration::from_millis(1), script)?;
+            let up = self.up;
+            self.progress.show(|_| format!("{up} of {count} clients are connected"));
             if self.up > progress.0 {
                 progress = (self.up, Instant::now());
             }
             if !self.faults.is_empty() || progress.1.elapsed() > STUCK {
                 let why = self.faults.first().unwrap_or("the broker does not answer");
+                self.progress.clear();
                 let (up, address) = (self.up, self.address);
                 return Err(failed(format!(
                     "{up} of {count} clients are connected to {address}, then: {why}"
@@ -150,7 +166,7 @@ impl Fleet {
 
     fn dial(&mut self) -> io::Result<()> {
         let number = self.clients.len() as u32;
-        let mut stream = Stream::connect(self.address)?;
+        let mut stream = self.sources.connect(number, self.address)?;
         self.poll.register(&mut stream, number as usize)?;
         let connect = Connect {
             version: self.rules.version,
@@ -159,8 +175,8 @@ impl Fleet {
             keep_alive_secs: self.keep_alive_secs,
             client_id: &format!("{}-{}-{number}", self.client_prefix, std::process::id()),
             will: None,
-            user_name: None,
-            password: None,
+            user_name: self.credentials.0.as_deref(),
+            password: self.credentials.1.as_deref(),
             properties: Properties::EMPTY,
         };
         let mut out = Vec::new();
@@ -176,7 +192,22 @@ impl Fleet {
     /// Waits for at most `timeout`, handles what has arrived, and writes what has been appended.
     pub(super) fn turn(&mut self, timeout: Duration, script: &mut impl Script) -> io::Result<()> {
         let mut ready = mem::take(&mut self.ready);
+        let waiting = Instant::now();
         self.poll.wait(Some(timeout), &mut ready)?;
+        self.idle += waiting.elapsed();
+        self.handle_ready(ready, script)
+    }
+
+    /// The same with a timeout that is kept to the microsecond.
+    pub(super) fn turn_finely(&mut self, timeout: Duration, script: &mut impl Script) -> io::Result<()> {
+        let mut ready = mem::take(&mut self.ready);
+        let waiting = Instant::now();
+        self.poll.wait_finely(timeout, &mut ready)?;
+        self.idle += waiting.elapsed();
+        self.handle_ready(ready, script)
+    }
+
+    fn handle_ready(&mut self, ready: Vec<Ready>, script: &mut impl Script) -> io::Result<()> {
         for event in &ready {
             let number = event.token as u32;
             if event.writable {
@@ -228,6 +259,22 @@ impl Fleet {
             }
             client.stream = None;
         }
+    }
+
+    /// Time spent in waiting for sockets: what is left the clients were at work.
+    pub(super) fn idle(&self) -> Duration {
+        self.idle
+    }
+
+    /// The line that shows how it goes.
+    pub(super) fn progress(&mut self) -> &mut Progress {
+        &mut self.progress
+    }
+
+    /// Says something on a line that stays.
+    pub(super) fn tell(&mut self, what: impl Display) {
+        self.progress.clear();
+        complain(what);
     }
 
     /// What went wrong with connections: each kind with its count.
@@ -327,7 +374,7 @@ impl Fleet {
 
     fn note_refusal(&mut self, reason: ReasonCode) {
         if reason.is_error() {
-            self.faults.note(&format!("the broker refused a message: {reason}"));
+            self.note_fault(&format!("the broker refused a message: {reason}"));
         }
     }
 
@@ -350,7 +397,7 @@ impl Fleet {
 
     fn subscribed(&mut self, number: u32, suback: &SubAck<'_>) {
         if let Some(code) = suback.codes().find(|code| code.is_error()) {
-            self.faults.note(&format!("the broker refused a subscription: {code}"));
+            self.note_fault(&format!("the broker refused a subscription: {code}"));
         }
         if let Phase::Subscribing(missing) = self.clients[number as usize].phase {
             self.enter(number, missing - 1);
@@ -432,7 +479,13 @@ impl Fleet {
         if client.stream.take().is_some() {
             client.rest = Vec::new();
             client.out = Vec::new();
-            self.faults.note(why);
+            self.note_fault(why);
+        }
+    }
+
+    fn note_fault(&mut self, what: &str) {
+        if self.faults.note(what) {
+            self.tell(what);
         }
     }
 }
@@ -442,15 +495,13 @@ impl Fleet {
 pub(super) struct Faults(BTreeMap<String, u64>);
 
 impl Faults {
-    /// Counts one, and tells of the first of its kind.
-    fn note(&mut self, what: &str) {
+    /// Counts one; tells whether it is the first of its kind.
+    fn note(&mut self, what: &str) -> bool {
         let known = self.0.len() < FAULT_KINDS_MAX || self.0.contains_key(what);
         let what = if known { what } else { "other faults" };
         let count = self.0.entry(what.into()).or_default();
         *count += 1;
-        if *count == 1 {
-            complain(what);
-        }
+        *count == 1
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -1,4 +1,4 @@
-//! `bench flow`: publishers and subscribers of one process, in a closed loop, so that every message is accounted for.
+//! `bench flow`: publishers and subscribers of one process, so that every message is accounted for.
 
 use std::io;
 use std::ops::Range;
@@ -16,15 +16,23 @@ const CLIENTS_MAX: u32 = 1_000_000;
 
 /// Options of `bench flow`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  longwire bench flow -n 10 -q 2 -s 1024
+  longwire bench flow --pattern fan-in -n 200 --rate 50
+  longwire bench flow --pattern shared -n 20 --members 5 -q 1")]
 pub(super) struct Args {
     #[command(flatten)]
     target: Target,
     /// Who sends to whom.
     #[arg(long, value_enum, default_value_t = Pattern::Pair)]
     pattern: Pattern,
-    /// Pairs, subscribers of a fan-out, or publishers of a fan-in.
+    /// Pairs, subscribers of a fan-out, or publishers of a fan-in or towards a group.
     #[arg(long, short = 'n', value_name = "N", default_value_t = 100, value_parser = clients())]
     clients: u32,
+    /// Members of the group of `--pattern shared`.
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clients())]
+    members: u32,
     /// QoS of publishing and subscribing.
     #[arg(long, short = 'q', value_name = "0|1|2", default_value = "0", value_parser = parse_qos)]
     qos: QoS,
@@ -34,7 +42,8 @@ pub(super) struct Args {
     /// Messages of one publisher under way at a time.
     #[arg(long, short = 'w', value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..60_000))]
     window: u32,
-    /// Messages per second and publisher; without it, as many as the window lets through.
+    /// Messages per second and publisher, sent at planned times whatever the broker does, with latencies from those times;
+    /// without it, as many as the window lets through.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     rate: Option<u32>,
     /// Beginning of topics.
@@ -57,6 +66,8 @@ enum Pattern {
     FanOut,
     /// All publishers to one subscriber.
     FanIn,
+    /// All publishers to a group of subscribers, each message to one of them.
+    Shared,
 }
 
 /// The range that `--clients` is held to, here and in the other scenarios.
@@ -107,6 +118,11 @@ fn lay_out(args: &Args) -> (Vec<String>, Vec<String>, Vec<Range<u32>>) {
         }
         Pattern::FanIn => {
             (vec![topic(0); args.clients as usize], one, std::iter::once(0..args.clients).collect())
+        }
+        Pattern::Shared => {
+            let filter = format!("$share/bench/{}/+/telemetry", args.topic_prefix);
+            let members = args.members as usize;
+            (many, vec![filter; members], vec![0..args.clients; members])
         }
     }
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 /// Longer is counted as this much.
 const NANOS_MAX: u64 = 60_000_000_000;
 
-/// Times from stamp to receipt.
+/// Times from one event to another.
 #[derive(Debug)]
 pub(super) struct Latency(Histogram<u64>);
 
@@ -15,14 +15,20 @@ impl Latency {
         Latency(Histogram::new_with_bounds(1, NANOS_MAX, 2).expect("these bounds are in order"))
     }
 
-    /// Counts one message.
-    pub(super) fn record(&mut self, sent_nanos: u64, received_nanos: u64) {
-        self.0.saturating_record(received_nanos.saturating_sub(sent_nanos).max(1));
+    /// Counts one.
+    pub(super) fn record(&mut self, from_nanos: u64, to_nanos: u64) {
+        self.0.saturating_record(to_nanos.saturating_sub(from_nanos).max(1));
     }
 
     /// Forgets what was counted.
     pub(super) fn clear(&mut self) {
         self.0.reset();
+    }
+
+    /// For a line of progress.
+    pub(super) fn in_short(&self) -> String {
+        let millis = |quantile| self.0.value_at_quantile(quantile) as f64 / 1e6;
+        format!("latency p50 {:.3} ms, p99 {:.3} ms", millis(0.5), millis(0.99))
     }
 
     /// Percentiles in microseconds.

@@ -23,11 +23,16 @@ impl Reading {
         Ok(Reading { at: Instant::now(), own_cpu: own_cpu_time(), broker_cpu })
     }
 
+    /// Seconds since `before`.
+    pub(super) fn seconds_since(&self, before: &Reading) -> f64 {
+        (self.at - before.at).as_secs_f64()
+    }
+
     /// Seconds and CPU time since `before`, in all and for each of `count` things called `unit`.
     pub(super) fn figures_since(&self, before: &Reading, count: u64, unit: &str) -> Map<String, Value> {
         let mut figures = Map::new();
         let mut put = |name: String, value: f64| drop(figures.insert(name, json!(rounded(value))));
-        let seconds = (self.at - before.at).as_secs_f64();
+        let seconds = self.seconds_since(before);
         let per_thing = |spent: Duration| spent.as_secs_f64() * 1e6 / count.max(1) as f64;
         put("seconds".into(), seconds);
         put(format!("{unit}s_per_second"), count as f64 / seconds);

@@ -4,12 +4,12 @@
 //! so that the load costs as little as possible beside the broker that is measured. Every payload carries a stamp with
 //! its publisher, number and time, from which receivers tell lost, duplicated and reordered messages and latencies.
 //!
-//! - [`flow`]: publishers and subscribers together, in a closed loop.
+//! - [`flow`]: publishers and subscribers together, so that every message is accounted for.
 //! - [`publish`] and [`subscribe`]: either half alone, for two machines.
 //! - [`conn`]: connections and subscriptions that stay idle.
 //!
 //! Below them, [`load`] plays the clients of the first three, on the connections of a [`fleet`]. The summary is JSON on
-//! stdout, talk goes to stderr.
+//! stdout, talk goes to stderr, and so does a line of progress if it is a terminal.
 
 mod conn;
 mod fleet;
@@ -17,28 +17,39 @@ mod flow;
 mod latency;
 mod load;
 mod meter;
+mod progress;
 mod publish;
+mod sources;
 mod stamp;
 mod subscribe;
 mod target;
 mod track;
 
-use std::io;
+use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 
 use serde_json::{Map, Value};
 
-use crate::{complain, exit};
+use crate::{complain, exit, say};
 
 /// Put load on an MQTT broker and report what became of it.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:
+#[command(after_help = "\
+Examples:
   longwire bench flow                                 100 pairs at QoS 0 against 127.0.0.1:1883
-  longwire bench flow --pattern fan-out --clients 500 --qos 1
-  longwire bench conn --clients 15000 --pid 4711      memory per idle connection of process 4711
-  longwire bench sub --topic 'bench/#' & longwire bench pub --rate 1000
+  longwire bench flow --pattern fan-out -n 500 -q 1
+  longwire bench flow --rate 100                      100 messages per second and publisher, whatever the broker does
+  longwire bench conn -n 15000 --pid 4711             memory per idle connection of process 4711
+  longwire bench sub -t 'bench/#' & longwire bench pub --rate 1000
 
-Exit code: 0 when every message arrived once and in order, 1 when not, and when the run could not be made.")]
+Closed and open loop:
+  Without --rate, a publisher sends as the broker keeps up: this measures throughput. With it, messages are sent at
+  planned times, and latencies count from those, so that a slow broker cannot hide what it makes wait.
+
+Exit codes:
+  0  every message arrived once and in order
+  1  messages were lost, doubled or out of order, or the run could not be made
+  2  the arguments were not understood")]
 pub(crate) struct Args {
     #[command(subcommand)]
     scenario: Scenario,
@@ -52,7 +63,7 @@ enum Scenario {
     Pub(publish::Args),
     /// Subscribe, and count what comes.
     Sub(subscribe::Args),
-    /// Publish and subscribe, in a closed loop: no more is sent than arrives.
+    /// Publish and subscribe, and account for every message.
     Flow(flow::Args),
 }
 
@@ -66,8 +77,13 @@ pub(crate) fn run(args: &Args) -> ExitCode {
     };
     match result {
         Ok(Summary { figures, clean }) => {
-            println!("{}", Value::Object(figures));
-            ExitCode::from(if clean { exit::SUCCESS } else { exit::FAILURE })
+            let figures = Value::Object(figures);
+            let told = if io::stdout().is_terminal() {
+                say(&format!("{figures:#}\n"))
+            } else {
+                say(&format!("{figures}\n"))
+            };
+            if clean { told } else { ExitCode::from(exit::FAILURE) }
         }
         Err(error) => {
             complain(error);

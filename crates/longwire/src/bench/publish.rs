@@ -13,6 +13,10 @@ use super::target::{Target, parse_qos};
 
 /// Options of `bench pub`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  longwire bench pub -n 10 --rate 1000 -d 60
+  longwire bench pub -n 100 -q 1 -t site/%/data -s 512")]
 pub(super) struct Args {
     #[command(flatten)]
     target: Target,
@@ -28,7 +32,8 @@ pub(super) struct Args {
     /// Messages of one publisher that may be unacknowledged, and that are written at a time.
     #[arg(long, short = 'w', value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..60_000))]
     window: u32,
-    /// Messages per second and publisher; without it, as many as the broker takes.
+    /// Messages per second and publisher, sent at planned times whatever the broker does; without it, as many as the broker
+    /// takes.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     rate: Option<u32>,
     /// Topic; `%` stands for the number of the publisher.

@@ -15,6 +15,10 @@ use super::target::{Target, parse_qos};
 
 /// Options of `bench sub`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  longwire bench sub -n 5                        each of the five gets everything that `bench pub` sends
+  longwire bench sub -n 5 -t '$share/crew/bench/#'   each message goes to one of the five")]
 pub(super) struct Args {
     #[command(flatten)]
     target: Target,

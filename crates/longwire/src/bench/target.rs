@@ -1,12 +1,13 @@
 //! Options that all scenarios share: which broker, and how to speak to it.
 
 use std::io;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 
 use longwire_net::process::pin_to_processor;
 use longwire_proto::{QoS, Version};
 
 use super::failed;
+use super::sources::Sources;
 
 /// Which broker, and how to speak to it.
 #[derive(Debug, clap::Args)]
@@ -26,6 +27,16 @@ pub(super) struct Target {
     /// Beginning of client identifiers.
     #[arg(long, value_name = "TEXT", default_value = "bench")]
     pub(super) client_prefix: String,
+    /// User name of every client.
+    #[arg(long, short = 'u', value_name = "NAME")]
+    username: Option<String>,
+    /// Password of every client.
+    #[arg(long = "pw", short = 'P', value_name = "PASSWORD", allow_hyphen_values = true)]
+    password: Option<String>,
+    /// Address of this machine to connect from; given often, they take turns. Towards a broker at 127.x.x.x more than one
+    /// is used when ports run short.
+    #[arg(long, value_name = "ADDRESS")]
+    local_address: Vec<IpAddr>,
     /// Also report CPU time and memory of this process on this machine: the broker's.
     #[arg(long, value_name = "PID")]
     pub(super) pid: Option<u32>,
@@ -44,6 +55,16 @@ impl Target {
             ))
         })?;
         addresses.into_iter().next().ok_or_else(|| failed(format!("`{}` has no address", self.address)))
+    }
+
+    /// Where the connections to `address` come from.
+    pub(super) fn sources(&self, address: SocketAddr) -> Sources {
+        Sources::new(&self.local_address, address)
+    }
+
+    /// User name and password.
+    pub(super) fn credentials(&self) -> (Option<String>, Option<Vec<u8>>) {
+        (self.username.clone(), self.password.clone().map(String::into_bytes))
     }
 
     /// Moves this thread to the processor it was given.

@@ -1,9 +1,14 @@
 //! Publishers with a bounded window and subscribers that check what comes, on the connections of one fleet.
 //!
 //! A message is *done* when every receiver in this process has it and, at QoS 1 and 2, the broker has acknowledged it.
-//! A publisher has at most a window of messages that are not done, and fills the window again when half of it has
-//! become free: so the broker is kept busy but is not flooded, and a write carries about the same number of messages
-//! whether the broker is slow or fast. The clients are numbered: subscribers first, then publishers.
+//! In a closed loop a publisher has at most a window of messages that are not done, and fills the window again when half
+//! of it has become free: so the broker is kept busy but is not flooded, and a write carries about the same number of
+//! messages whether the broker is slow or fast. In an open loop, at a rate, messages leave when the [`schedule`] says.
+//! The clients are numbered: subscribers, who are the [`audience`], first, then [`publisher`]s.
+
+mod audience;
+mod publisher;
+mod schedule;
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -18,16 +23,19 @@ use super::latency::Latency;
 use super::meter::{Reading, broker_memory};
 use super::stamp::{STAMP_BYTES, Stamp, now_nanos};
 use super::target::Target;
-use super::track::{Arrival, Track};
 use super::{Summary, failed};
-use crate::complain;
+use audience::Audience;
+use publisher::Publisher;
+use schedule::Schedule;
 
 /// Bytes around a payload: header, topic, identifiers. Topics are short here.
 const FRAME_BYTES: usize = 1024;
 /// After the last message was sent, nothing came for this long: what is missing is lost.
 const QUIET: Duration = Duration::from_secs(3);
-/// Publishers that one subscriber keeps a track of.
-const PUBLISHERS_MAX: u32 = 1 << 20;
+/// The clients' thread was at work for this share of the time or more: it could not have done more.
+const BUSY: f64 = 0.95;
+/// More of the planned messages than this were not sent in time: the rate was not reached.
+const BEHIND: f64 = 0.01;
 
 /// Who publishes and subscribes what, and for how long.
 #[derive(Debug)]
@@ -36,7 +44,7 @@ pub(super) struct Plan {
     pub(super) payload_bytes: usize,
     /// Messages of one publisher that may not be done.
     pub(super) window: u32,
-    /// Messages per second and publisher; `None` for as many as the window lets through.
+    /// Messages per second and publisher, in an open loop; `None` for a closed one.
     pub(super) rate: Option<u32>,
     /// Number of the first publisher.
     pub(super) first_publisher: u32,
@@ -56,16 +64,19 @@ pub(super) fn run(target: &Target, plan: Plan) -> io::Result<Summary> {
     let mut fleet = Fleet::new(target, plan.payload_bytes + FRAME_BYTES)?;
     let mut load = Load::new(plan, target.mqtt_version)?;
     fleet.bring_up(load.client_count(), &mut load)?;
-    complain(format_args!("{} clients are connected", load.client_count()));
+    fleet.tell(format_args!("{} clients are connected", load.client_count()));
 
     let (warm_up, duration) = (load.plan.warm_up, load.plan.duration);
     load.drive(&mut fleet, warm_up)?;
     load.latency.clear();
-    let (before, counts) = (Reading::take(target.pid)?, load.counts);
+    load.delay.clear();
+    let (before, counts, idle) = (Reading::take(target.pid)?, load.counts, fleet.idle());
     load.drive(&mut fleet, duration)?;
     let after = Reading::take(target.pid)?;
+    let busy_share = 1.0 - (fleet.idle() - idle).as_secs_f64() / after.seconds_since(&before);
+    let behind = load.behind();
     let measured = load.counts.since(&counts);
-    let latency = load.latency.figures();
+    let (latency, delay) = (load.latency.figures(), load.delay.figures());
     let memory = broker_memory(target.pid)?;
     load.drain(&mut fleet)?;
     fleet.disconnect();
@@ -74,6 +85,16 @@ pub(super) fn run(target: &Target, plan: Plan) -> io::Result<Summary> {
     figures.append(&mut after.figures_since(&before, load.moved(&measured), "message"));
     figures.append(&mut load.outcome());
     figures.insert("latency_us".into(), latency);
+    if load.schedule.is_some() {
+        figures.insert("send_delay_us".into(), delay);
+        figures.insert("unsent".into(), json!(behind));
+    }
+    let limit = load.bottleneck(busy_share, behind);
+    figures.insert("own_busy_share".into(), json!((busy_share * 1e4).round() / 1e4));
+    figures.insert("bottleneck".into(), json!(limit.map(|(who, _)| who)));
+    if let Some((_, why)) = limit {
+        fleet.tell(why);
+    }
     figures.insert("faults".into(), fleet.faults().figures());
     figures.insert("broker_resident_bytes".into(), json!(memory));
     Ok(Summary { clean: load.is_clean() && fleet.faults().is_empty(), figures })
@@ -84,32 +105,16 @@ struct Load {
     run: u32,
     version: Version,
     publishers: Vec<Publisher>,
-    subscribers: Vec<Subscriber>,
-    /// Publishers with a window that may be filled again.
+    audience: Audience,
+    /// Publishers that may send again.
     woken: Vec<u32>,
-    /// When publishing began, for the rate.
-    began: Instant,
+    /// Of an open loop.
+    schedule: Option<Schedule>,
     counts: Counts,
+    /// From stamp to receipt.
     latency: Latency,
-}
-
-struct Publisher {
-    /// A whole PUBLISH packet; identifier and stamp are written over for each message.
-    frame: Vec<u8>,
-    id_at: Option<usize>,
-    window: u64,
-    sent: u64,
-    acknowledged: u64,
-    /// Receipts of all receivers together.
-    received: u64,
-    receivers: u64,
-    woken: bool,
-}
-
-struct Subscriber {
-    /// Number of the publisher that the first track is of.
-    first: u32,
-    tracks: Vec<Track>,
+    /// From the planned time to the actual sending.
+    delay: Latency,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -117,9 +122,6 @@ struct Counts {
     published: u64,
     received: u64,
     acknowledged: u64,
-    missing: u64,
-    duplicated: u64,
-    reordered: u64,
     foreign: u64,
 }
 
@@ -139,56 +141,78 @@ impl Load {
         if plan.payload_bytes < STAMP_BYTES {
             return Err(failed(format!("a payload needs at least {STAMP_BYTES} bytes, for its stamp")));
         }
-        let publishers = plan.topics.iter().enumerate().map(|(number, topic)| {
-            let hears = |range: &std::ops::Range<u32>| range.contains(&(number as u32));
-            let receivers = plan.heard.iter().flatten().filter(|range| hears(range)).count();
-            Publisher::new(&plan, version, topic, receivers as u64)
+        let audience = Audience::new(&plan.filters, plan.heard.as_deref(), plan.first_publisher);
+        let publishers = plan.topics.iter().zip(0..).map(|(topic, number)| {
+            let receivers =
+                if plan.heard.is_some() { audience.hearing(number, plan.first_publisher) } else { 0 };
+            Publisher::new(&plan, version, topic, receivers)
         });
         let publishers = publishers.collect::<Result<Vec<_>, _>>().map_err(io::Error::other)?;
-        let subscribers = (0..plan.filters.len()).map(|number| match &plan.heard {
-            Some(heard) => {
-                let tracks = heard[number].clone().map(|_| Track::default()).collect();
-                Subscriber { first: plan.first_publisher + heard[number].start, tracks }
-            }
-            None => Subscriber { first: 0, tracks: Vec::new() },
-        });
         Ok(Load {
             run: now_nanos() as u32,
             version,
             publishers,
-            subscribers: subscribers.collect(),
+            audience,
             woken: Vec::new(),
-            began: Instant::now(),
+            schedule: None,
             counts: Counts::default(),
             latency: Latency::new(),
+            delay: Latency::new(),
             plan,
         })
     }
 
     fn client_count(&self) -> u32 {
-        (self.subscribers.len() + self.publishers.len()) as u32
+        (self.audience.len() + self.publishers.len()) as u32
     }
 
     /// Publishes for `duration`.
     fn drive(&mut self, fleet: &mut Fleet, duration: Duration) -> io::Result<()> {
         if self.counts.published == 0 {
-            self.began = Instant::now();
-            (0..self.publishers.len() as u32).for_each(|publisher| self.wake(publisher));
+            self.begin();
         }
-        let end = Instant::now() + duration;
+        let (mut shown, end) = (self.counts, Instant::now() + duration);
         loop {
-            self.fill_windows(fleet);
+            match self.schedule {
+                Some(_) => self.send_what_is_due(fleet),
+                None => self.fill_windows(fleet),
+            }
             let left = end.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Ok(());
             }
-            fleet.turn(left.min(self.patience()), self)?;
+            match self.patience() {
+                Patience::Fine(time) => fleet.turn_finely(left.min(time), self)?,
+                Patience::Coarse(time) => fleet.turn(left.min(time), self)?,
+            }
+            let (counts, latency) = (self.counts, &self.latency);
+            fleet.progress().show(|since| {
+                let rate = |now: u64, then: u64| ((now - then) as f64 / since.as_secs_f64()) as u64;
+                let (sent, came) =
+                    (rate(counts.published, shown.published), rate(counts.received, shown.received));
+                shown = counts;
+                let left = left.as_secs();
+                format!("{left} s left: {sent} messages/s sent, {came} received, {}", latency.in_short())
+            });
         }
     }
 
-    /// How long a turn may wait: not past the next message of a rate, or a look at a socket that took no more.
-    fn patience(&self) -> Duration {
-        Duration::from_millis(if self.publishers.is_empty() { 100 } else { 1 })
+    fn begin(&mut self) {
+        match self.plan.rate {
+            Some(rate) if !self.publishers.is_empty() => {
+                self.schedule = Some(Schedule::new(now_nanos(), rate, self.publishers.len()));
+            }
+            _ => (0..self.publishers.len() as u32).for_each(|publisher| self.wake(publisher)),
+        }
+    }
+
+    /// How long a turn may wait: not past the next message that is due, or a look at a socket that took no more.
+    fn patience(&self) -> Patience {
+        match &self.schedule {
+            Some(schedule) if self.woken.is_empty() => Patience::Fine(schedule.patience(now_nanos())),
+            None if self.publishers.is_empty() => Patience::Coarse(Duration::from_millis(100)),
+            _ => Patience::Coarse(Duration::from_millis(1)),
+        }
     }
 
     /// Waits for what is under way, until everything is done or nothing comes any more.
@@ -206,6 +230,7 @@ impl Load {
                 progress = (self.progress(), Instant::now());
             }
         }
+        fleet.progress().clear();
         // What comes once more comes right after.
         fleet.turn(Duration::from_millis(50), self)?;
         Ok(())
@@ -223,32 +248,61 @@ impl Load {
         }
     }
 
-    /// Lets every woken publisher send what its window and rate allow.
+    /// Lets every woken publisher send what its window allows.
     fn fill_windows(&mut self, fleet: &mut Fleet) {
-        let allowed =
-            self.plan.rate.map(|rate| (self.began.elapsed().as_secs_f64() * f64::from(rate)) as u64);
         let mut woken = std::mem::take(&mut self.woken);
         let now_nanos = now_nanos();
         woken.retain(|&number| {
-            let client = self.subscribers.len() as u32 + number;
+            let client = self.audience.len() as u32 + number;
             let publisher = &mut self.publishers[number as usize];
-            let Some(mut count) = publisher.room() else {
+            let Some(count) = publisher.room() else {
                 publisher.woken = false;
                 return false;
             };
-            if let Some(allowed) = allowed {
-                count = count.min(allowed.saturating_sub(publisher.sent));
-            }
-            let Some(out) = fleet.writer(client).filter(|_| count > 0) else { return true };
-            let stamp = Stamp {
-                run: self.run,
-                publisher: self.plan.first_publisher + number,
-                number: 0,
-                sent_nanos: now_nanos,
-            };
-            publisher.send(count, stamp, self.plan.payload_bytes, out);
+            let Some(out) = fleet.writer(client) else { return true };
+            let stamp = stamp(self.run, &self.plan, number);
+            publisher.send(count, stamp, self.plan.payload_bytes, out, |_| now_nanos);
             self.counts.published += count;
             true
+        });
+        self.woken = woken;
+        fleet.flush();
+    }
+
+    /// Lets every publisher send what its rate asks for.
+    fn send_what_is_due(&mut self, fleet: &mut Fleet) {
+        let Some(schedule) = &mut self.schedule else { return };
+        let now_nanos = now_nanos();
+        let (publishers, woken) = (&mut self.publishers, &mut self.woken);
+        schedule.advance(now_nanos, |number| {
+            let publisher = &mut publishers[number as usize];
+            publisher.due += 1;
+            if !publisher.woken {
+                publisher.woken = true;
+                woken.push(number);
+            }
+        });
+        let mut woken = std::mem::take(woken);
+        woken.retain(|&number| {
+            let client = self.audience.len() as u32 + number;
+            let publisher = &mut publishers[number as usize];
+            let Some(count) = publisher.due_now() else {
+                // Nothing is due, or an acknowledgement will wake it.
+                publisher.woken = false;
+                return false;
+            };
+            let Some(out) = fleet.writer(client) else { return true };
+            let (stamp, first) = (stamp(self.run, &self.plan, number), publisher.sent);
+            publisher.send(count, stamp, self.plan.payload_bytes, out, |message| {
+                schedule.planned(number, message)
+            });
+            for message in first..first + count {
+                self.delay.record(schedule.planned(number, message), now_nanos);
+            }
+            self.counts.published += count;
+            let is_behind = publisher.due > publisher.sent;
+            publisher.woken = is_behind;
+            is_behind
         });
         self.woken = woken;
         fleet.flush();
@@ -257,49 +311,47 @@ impl Load {
     /// Notes a receipt; `None` if the message is none of ours.
     fn note(&mut self, subscriber: u32, payload: &[u8], now_nanos: u64) -> Option<()> {
         let stamp = Stamp::read(payload)?;
-        let subscriber = &mut self.subscribers[subscriber as usize];
-        let position = stamp.publisher.checked_sub(subscriber.first)? as usize;
-        if self.plan.heard.is_none()
-            && position >= subscriber.tracks.len()
-            && stamp.publisher < PUBLISHERS_MAX
-        {
-            subscriber.tracks.resize_with(position + 1, || Track::joining_at(u64::MAX));
-        }
-        let track = subscriber.tracks.get_mut(position)?;
         if self.plan.heard.is_some() && stamp.run != self.run {
             return None;
         }
-        if track.next() == u64::MAX {
-            *track = Track::joining_at(stamp.number);
-        }
-        let arrived = match track.note(stamp.number) {
-            Arrival::New { skipped } => {
-                self.counts.missing += skipped;
-                skipped + 1
-            }
-            Arrival::Late => {
-                self.counts.missing -= 1;
-                self.counts.reordered += 1;
-                0
-            }
-            Arrival::Again => {
-                self.counts.duplicated += 1;
-                0
-            }
-        };
+        let settled = self.audience.note(subscriber, stamp.publisher, stamp.number)?;
         self.counts.received += 1;
         self.latency.record(stamp.sent_nanos, now_nanos);
         if self.plan.heard.is_some() {
             let publisher = stamp.publisher - self.plan.first_publisher;
-            self.publishers[publisher as usize].received += arrived;
-            self.wake(publisher);
+            self.publishers[publisher as usize].received += settled;
+            if self.schedule.is_none() {
+                self.wake(publisher);
+            }
         }
         Some(())
     }
 
+    /// Messages that the rate asked for and that were not sent yet.
+    fn behind(&self) -> u64 {
+        self.publishers.iter().map(|publisher| publisher.due.saturating_sub(publisher.sent)).sum()
+    }
+
+    /// Who held the run back, if it can be told, and a line about it.
+    fn bottleneck(&self, busy_share: f64, behind: u64) -> Option<(&'static str, &'static str)> {
+        let planned: u64 = self.publishers.iter().map(|publisher| publisher.due).sum();
+        if busy_share >= BUSY {
+            return Some((
+                "generator",
+                "the load generator was the bottleneck, not the broker: its thread never rested; use several \
+                 processes, larger payloads or a lower rate",
+            ));
+        }
+        let is_behind = behind as f64 > planned as f64 * BEHIND && behind > 0;
+        is_behind.then_some((
+            "broker",
+            "the broker did not take the messages at this rate: latencies count from when they should have been sent",
+        ))
+    }
+
     /// Messages that were moved, as CPU time is divided by: deliveries, or publications where nobody receives.
     fn moved(&self, counts: &Counts) -> u64 {
-        if self.subscribers.is_empty() { counts.published } else { counts.received }
+        if self.audience.len() == 0 { counts.published } else { counts.received }
     }
 
     fn describe(&self) -> Map<String, Value> {
@@ -307,8 +359,10 @@ impl Load {
         figures.insert("version".into(), json!(super::target::version_name(self.version)));
         figures.insert("qos".into(), json!(self.plan.qos as u8));
         figures.insert("publishers".into(), json!(self.publishers.len()));
-        figures.insert("subscribers".into(), json!(self.subscribers.len()));
+        figures.insert("subscribers".into(), json!(self.audience.len()));
         figures.insert("payload_bytes".into(), json!(self.plan.payload_bytes));
+        figures.insert("loop".into(), json!(if self.schedule.is_some() { "open" } else { "closed" }));
+        figures.insert("rate_per_publisher".into(), json!(self.plan.rate));
         figures.insert("window".into(), json!(self.plan.window));
         figures
     }
@@ -320,24 +374,19 @@ impl Load {
         figures.insert("received".into(), json!(self.counts.received));
         figures.insert("lost".into(), json!(self.lost()));
         figures.insert("unacknowledged".into(), json!(self.unacknowledged()));
-        figures.insert("duplicated".into(), json!(self.counts.duplicated));
-        figures.insert("reordered".into(), json!(self.counts.reordered));
+        figures.insert("duplicated".into(), json!(self.audience.duplicated));
+        figures.insert("reordered".into(), json!(self.audience.reordered));
         figures.insert("foreign".into(), json!(self.counts.foreign));
         figures
     }
 
-    /// Numbers skipped, and those never heard of at the end.
+    /// Messages that some receiver never got.
     fn lost(&self) -> u64 {
-        let unheard = |subscriber: &Subscriber| {
-            let first = subscriber.first - self.plan.first_publisher;
-            let sent = self.publishers[first as usize..].iter().map(|publisher| publisher.sent);
-            subscriber.tracks.iter().zip(sent).map(|(track, sent)| sent - track.next().min(sent)).sum::<u64>()
+        let sent = |publisher: u32| {
+            let position = publisher - self.plan.first_publisher;
+            self.publishers.get(position as usize).map_or(0, |publisher| publisher.sent)
         };
-        let unheard = match self.plan.heard {
-            Some(_) => self.subscribers.iter().map(unheard).sum(),
-            None => 0,
-        };
-        self.counts.missing + unheard
+        self.audience.lost(sent)
     }
 
     fn unacknowledged(&self) -> u64 {
@@ -348,7 +397,7 @@ impl Load {
     }
 
     fn is_clean(&self) -> bool {
-        [self.lost(), self.unacknowledged(), self.counts.duplicated, self.counts.reordered] == [0; 4]
+        [self.lost(), self.unacknowledged(), self.audience.duplicated, self.audience.reordered] == [0; 4]
     }
 }
 
@@ -356,9 +405,9 @@ impl Script for Load {
     fn greeted(&mut self, client: u32, connack: &ConnAck<'_>, out: &mut Vec<u8>) -> io::Result<u32> {
         let client = client as usize;
         let Some(filter) = self.plan.filters.get(client) else {
-            let publisher = &mut self.publishers[client - self.subscribers.len()];
+            let publisher = &mut self.publishers[client - self.audience.len()];
             if let Some(receive_maximum) = connack.properties.receive_maximum() {
-                publisher.window = publisher.window.min(u64::from(receive_maximum));
+                publisher.limit_window(receive_maximum);
             }
             return Ok(0);
         };
@@ -374,69 +423,29 @@ impl Script for Load {
     }
 
     fn received(&mut self, client: u32, publish: &Publish<'_>, now_nanos: u64) {
-        let subscribes = (client as usize) < self.subscribers.len();
+        let subscribes = (client as usize) < self.audience.len();
         if !subscribes || self.note(client, publish.payload, now_nanos).is_none() {
             self.counts.foreign += 1;
         }
     }
 
     fn acknowledged(&mut self, client: u32) {
-        let publisher = client - self.subscribers.len() as u32;
+        let publisher = client - self.audience.len() as u32;
         self.publishers[publisher as usize].acknowledged += 1;
         self.counts.acknowledged += 1;
         self.wake(publisher);
     }
 }
 
-impl Publisher {
-    fn new(plan: &Plan, version: Version, topic: &str, receivers: u64) -> Result<Self, encode::EncodeError> {
-        let publish = Publish {
-            dup: false,
-            qos: plan.qos,
-            retain: false,
-            topic,
-            packet_id: (plan.qos != QoS::AtMostOnce).then_some(PacketId::MIN),
-            properties: Properties::EMPTY,
-            payload: &vec![b'.'; plan.payload_bytes],
-        };
-        let mut frame = Vec::new();
-        let id_at = encode::publish(&publish, version, &mut frame)?;
-        let window = u64::from(plan.window);
-        Ok(Publisher { frame, id_at, window, sent: 0, acknowledged: 0, received: 0, receivers, woken: false })
-    }
+/// How long a turn may wait, and how exactly.
+enum Patience {
+    Fine(Duration),
+    Coarse(Duration),
+}
 
-    /// Messages that are not done. At QoS 0 without a receiver that is none: the socket alone holds the publisher back.
-    fn in_flight(&self) -> u64 {
-        let unacknowledged =
-            if self.id_at.is_some() { self.sent - self.acknowledged.min(self.sent) } else { 0 };
-        match self.receivers {
-            0 => unacknowledged,
-            receivers => unacknowledged.max(self.sent - (self.received / receivers).min(self.sent)),
-        }
-    }
-
-    /// How many messages may be sent; `None` while less than half of the window is free.
-    fn room(&self) -> Option<u64> {
-        let room = self.window.saturating_sub(self.in_flight());
-        (room >= self.window.div_ceil(2)).then_some(room)
-    }
-
-    /// Appends the next `count` messages to `out`.
-    fn send(&mut self, count: u64, stamp: Stamp, payload_bytes: usize, out: &mut Vec<u8>) {
-        for _ in 0..count {
-            let start = out.len();
-            out.extend_from_slice(&self.frame);
-            let frame = &mut out[start..];
-            if let Some(at) = self.id_at {
-                // 1 to 65,535, over and over: a window never holds that many.
-                let id = (self.sent % 65_535 + 1) as u16;
-                frame[at..at + 2].copy_from_slice(&id.to_be_bytes());
-            }
-            let payload = frame.len() - payload_bytes;
-            Stamp { number: self.sent, ..stamp }.write(&mut frame[payload..payload + STAMP_BYTES]);
-            self.sent += 1;
-        }
-    }
+/// What all messages of a publisher, a position in the plan, have in common.
+fn stamp(run: u32, plan: &Plan, publisher: u32) -> Stamp {
+    Stamp { run, publisher: plan.first_publisher + publisher, number: 0, sent_nanos: 0 }
 }
 
 #[cfg(test)]
@@ -463,7 +472,7 @@ mod tests {
         let mut load = Load::new(plan(qos), Version::V311).unwrap();
         let stamp = Stamp { run: load.run, publisher: 0, number: 0, sent_nanos: 1 };
         let mut out = Vec::new();
-        load.publishers[0].send(sent, stamp, 40, &mut out);
+        load.publishers[0].send(sent, stamp, 40, &mut out, |_| 1);
         load.counts.published = sent;
         (load, out)
     }
@@ -483,7 +492,7 @@ mod tests {
             let (head, tail) = frame.split_at(frame_bytes - 40);
             assert_eq!(Stamp::read(tail).unwrap().number, number);
             assert_eq!(head[head.len() - 2..], (number as u16 + 1).to_be_bytes());
-            assert_eq!(head[..head.len() - 2], load.publishers[0].frame[..head.len() - 2]);
+            assert_eq!(head[..head.len() - 2], load.publishers[0].frame()[..head.len() - 2]);
         }
     }
 
