@@ -5,10 +5,11 @@
 mod support;
 
 use std::fs;
+use std::io::Read;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Output, Stdio};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use support::wire::{Hello, V311, Wire};
@@ -247,15 +248,31 @@ fn run(arguments: &[&str]) -> Output {
 }
 
 fn ended_in_time(mut child: Child, arguments: &[&str]) -> Output {
+    // A child that fills a pipe nobody reads would never end.
+    let stdout = gathered(child.stdout.take().expect("standard output was captured"));
+    let stderr = gathered(child.stderr.take().expect("standard error was captured"));
     let deadline = Instant::now() + PATIENCE;
-    while child.try_wait().expect("a child can be waited for").is_none() {
+    let status = loop {
+        if let Some(status) = child.try_wait().expect("a child can be waited for") {
+            break status;
+        }
         if Instant::now() > deadline {
             let _ = child.kill();
             panic!("{arguments:?} does not end");
         }
         thread::sleep(Duration::from_millis(5));
-    }
-    child.wait_with_output().expect("an ended child has its output")
+    };
+    let whole = |gathering: JoinHandle<Vec<u8>>| gathering.join().expect("a pipe is read to its end");
+    Output { status, stdout: whole(stdout), stderr: whole(stderr) }
+}
+
+/// Reads a pipe to its end.
+fn gathered(mut pipe: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        let _ = pipe.read_to_end(&mut bytes);
+        bytes
+    })
 }
 
 /// Checks that the program refuses these arguments with one line that has all `parts`.

@@ -157,7 +157,8 @@ impl Fleet {
                 self.progress.clear();
                 let (up, address) = (self.up, self.address);
                 return Err(failed(format!(
-                    "{up} of {count} clients are connected to {address}, then: {why}"
+                    "{up} of {count} clients are connected to {address}, then: {why}; is a broker running there, and does it \
+                     let as many in?"
                 )));
             }
         }
