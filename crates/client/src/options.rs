@@ -4,6 +4,7 @@
 //! hand the protocol's part of it (`longwire_proto::client::Settings`) to the state machine.
 
 use std::fmt;
+use std::net::IpAddr;
 #[cfg(unix)]
 use std::path::PathBuf;
 use std::time::Duration;
@@ -47,6 +48,7 @@ pub struct Options {
     /// That of the transport, unless set.
     port: Option<u16>,
     proxy: Option<Proxy>,
+    local_address: Option<IpAddr>,
     #[cfg(feature = "tls")]
     tls: Option<Tls>,
     #[cfg(feature = "websocket")]
@@ -92,6 +94,7 @@ impl Options {
             place,
             port: None,
             proxy: None,
+            local_address: None,
             #[cfg(feature = "tls")]
             tls: None,
             #[cfg(feature = "websocket")]
@@ -191,6 +194,12 @@ impl Options {
     /// Connects through a proxy. No environment variable is read.
     pub fn proxy(mut self, proxy: Proxy) -> Self {
         self.proxy = Some(proxy);
+        self
+    }
+
+    /// Connects from this address of the machine instead of the one that the system chooses.
+    pub fn local_address(mut self, address: IpAddr) -> Self {
+        self.local_address = Some(address);
         self
     }
 
@@ -441,6 +450,7 @@ impl Options {
             place,
             default_port,
             proxy: self.proxy.clone(),
+            local_address: self.local_address,
             #[cfg(feature = "tls")]
             tls,
             #[cfg(feature = "websocket")]

@@ -13,6 +13,7 @@ mod unix;
 pub(crate) mod websocket;
 
 use std::fmt;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -60,6 +61,8 @@ pub(crate) struct Transport {
     /// That of servers named without one.
     pub(crate) default_port: u16,
     pub(crate) proxy: Option<Proxy>,
+    /// The address of this machine that TCP comes from, if that matters.
+    pub(crate) local_address: Option<IpAddr>,
     #[cfg(feature = "tls")]
     pub(crate) tls: Option<tls::Connector>,
     #[cfg(feature = "websocket")]
@@ -105,10 +108,12 @@ impl Transport {
     /// The lowest layer, by a proxy or straight.
     async fn bare(&self, step: &mut Step) -> Result<Connection, DialFault> {
         match (&self.place, &self.proxy) {
-            (Place::Host { host, port }, None) => Ok(Box::new(tcp::open(host, *port, self.timeout).await?)),
+            (Place::Host { host, port }, None) => {
+                Ok(Box::new(tcp::open(host, *port, self.local_address, self.timeout).await?))
+            }
             (Place::Host { host, port }, Some(proxy)) => {
                 *step = Step::Proxy;
-                Ok(Box::new(proxy.open(host, *port, self.timeout).await?))
+                Ok(Box::new(proxy.open(host, *port, self.local_address, self.timeout).await?))
             }
             #[cfg(unix)]
             (Place::Unix(path), _) => Ok(Box::new(unix::open(path).await?)),

@@ -6,10 +6,13 @@ use std::time::Duration;
 
 use longwire_client::{Options, Reconnect};
 
+use crate::connection::{self, TransportArgs};
+
 /// Which broker, and as whom.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ServerArgs {
-    /// Broker: `mqtt://[user[:password]@]host[:port]`, or host[:port] for short.
+    /// Broker: `mqtt://[user[:password]@]host[:port]`, or host[:port] for short; `mqtts://` for TLS; `ws://` and `wss://`;
+    /// `unix:/path`.
     #[arg(value_name = "URL", default_value = "mqtt://localhost")]
     url: String,
     /// User name.
@@ -18,6 +21,8 @@ pub(crate) struct ServerArgs {
     /// Password.
     #[arg(short = 'P', long = "pw", value_name = "PASSWORD", allow_hyphen_values = true)]
     password: Option<OsString>,
+    #[command(flatten)]
+    transport: TransportArgs,
 }
 
 impl ServerArgs {
@@ -26,7 +31,7 @@ impl ServerArgs {
     /// # Errors
     /// The URL makes no sense; the text says why.
     pub(crate) fn options(&self, patience: Duration) -> Result<Options, String> {
-        let mut options = dialling_once(&self.url, patience)?;
+        let mut options = self.dialling_once(&self.url, patience)?;
         if let Some(name) = &self.username {
             options = options.user_name(name);
         }
@@ -41,7 +46,7 @@ impl ServerArgs {
     /// # Errors
     /// As [`ServerArgs::options`].
     pub(crate) fn anonymous(&self, patience: Duration) -> Result<Options, String> {
-        dialling_once(&self.place(), patience)
+        self.dialling_once(&self.place(), patience)
     }
 
     /// Whether the options say who we are.
@@ -51,39 +56,11 @@ impl ServerArgs {
 
     /// The URL without user name and password, as it may be shown.
     pub(crate) fn place(&self) -> String {
-        let (scheme, rest) = match self.url.split_once("://") {
-            Some((scheme, rest)) => (format!("{scheme}://"), rest),
-            None => (String::new(), self.url.as_str()),
-        };
-        let authority = &rest[..rest.find('/').unwrap_or(rest.len())];
-        let user = authority.rfind('@').map_or(0, |at| at + 1);
-        format!("{scheme}{}", &rest[user..])
-    }
-}
-
-fn dialling_once(url: &str, patience: Duration) -> Result<Options, String> {
-    let options = Options::from_url(url).map_err(|error| error.to_string())?;
-    Ok(options.reconnect(Reconnect::never()).dial_timeout(patience).connack_timeout(patience))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn server(url: &str) -> ServerArgs {
-        ServerArgs { url: url.to_owned(), username: None, password: None }
+        connection::place(&self.url)
     }
 
-    #[test]
-    fn a_place_tells_no_secrets() {
-        for (url, place) in [
-            ("mqtt://me:secret@host:1/a@b", "mqtt://host:1/a@b"),
-            ("me@host", "host"),
-            ("host:1884", "host:1884"),
-            ("mqtt://[::1]:1884", "mqtt://[::1]:1884"),
-        ] {
-            assert_eq!(server(url).place(), place);
-            assert_eq!(server(url).has_credentials(), url != place);
-        }
+    fn dialling_once(&self, url: &str, patience: Duration) -> Result<Options, String> {
+        let options = self.transport.by_url(url)?;
+        Ok(options.reconnect(Reconnect::never()).dial_timeout(patience).connack_timeout(patience))
     }
 }

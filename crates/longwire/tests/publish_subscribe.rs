@@ -334,7 +334,7 @@ fn mistakes_are_told_before_anything_is_connected() {
         (&["rr", "-t", "a", "-V", "311", "-m", "x"], "name it with -e"),
         (&["rr", "-t", "a", "-e", "b/#", "-m", "x"], "'b/#' is not a topic to publish on"),
         (&["rr", "-t", "a", "-e", "b"], "required"),
-        (&["sub", "-L", "mqtts://broker.example/a"], "mqtts://"),
+        (&["sub", "-L", "coap://broker.example/a"], "coap"),
         (&["pub", "-t", "a"], "required"),
         (&["pub", "-t", "a", "-m", "x", "-n"], "cannot be used with"),
         (&["pub", "-t", "a/+", "-m", "x"], "not a topic to publish on"),

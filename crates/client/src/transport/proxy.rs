@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::io;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use base64::Engine;
@@ -86,9 +87,15 @@ impl Proxy {
     }
 
     /// A connection through the proxy to a server.
-    pub(super) async fn open(&self, host: &str, port: u16, limit: Duration) -> Result<TcpStream, DialFault> {
+    pub(super) async fn open(
+        &self,
+        host: &str,
+        port: u16,
+        local: Option<IpAddr>,
+        limit: Duration,
+    ) -> Result<TcpStream, DialFault> {
         let fault = |error| DialFault::Proxy { proxy: format!("{}:{}", self.host, self.port), error };
-        let mut stream = tcp::open(&self.host, self.port, limit)
+        let mut stream = tcp::open(&self.host, self.port, local, limit)
             .await
             .map_err(|error| fault(ProxyError::Unreachable(Box::new(error))))?;
         let done = match self.kind {

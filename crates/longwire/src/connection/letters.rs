@@ -15,8 +15,9 @@ const PSK: &str =
     "TLS with pre-shared keys is not offered: certificates tell who is who (--cafile, --cert and --key)";
 
 /// Options with a value, and why they are refused.
-const WITH_VALUE: [(&str, &str); 6] = [
+const WITH_VALUE: [(&str, &str); 7] = [
     ("ciphers", "all ciphers of TLS 1.2 and 1.3 that are still safe are offered: leave it out"),
+    ("tls-version", "the newest version that both sides speak is taken, 1.3 or 1.2: leave it out"),
     ("keyform", ENGINE),
     ("tls-engine", ENGINE),
     ("tls-engine-kpass-sha1", ENGINE),

@@ -3,16 +3,18 @@
 
 mod letters;
 mod talk;
+mod transport;
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use longwire_client::protocol;
 use longwire_client::{
-    AcknowledgeError, Cause, Client, ConnectError, Options, PropertiesBuf, PublishError, QoS, ReasonCode,
-    SubscribeError, Url, Version, Will,
+    AcknowledgeError, Cause, Client, ConnectError, DialFault, Options, PropertiesBuf, PublishError, QoS,
+    ReasonCode, Scheme, SubscribeError, Url, Version, Will,
 };
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -20,6 +22,7 @@ use crate::property::{PropertyArgs, Target};
 use crate::{complain, exit};
 use letters::RefusedLetters;
 pub(crate) use talk::Talk;
+pub(crate) use transport::TransportArgs;
 
 /// Where to connect, and as whom.
 #[derive(clap::Args)]
@@ -27,12 +30,18 @@ pub(crate) struct ConnectionArgs {
     /// Server to connect to.
     #[arg(short = 'h', long, value_name = "HOST", default_value = "localhost", help_heading = "Connection")]
     host: String,
-    /// Port of the server.
-    #[arg(short, long, value_name = "PORT", default_value_t = 1883, help_heading = "Connection")]
-    port: u16,
-    /// Server, credentials and topic at once: `mqtt://[user[:password]@]host[:port]/topic`.
+    /// Port of the server; 1883, or with TLS 8883, unless given. 8883 means TLS.
+    #[arg(short, long, value_name = "PORT", help_heading = "Connection")]
+    port: Option<u16>,
+    /// Server, credentials and topic at once: `mqtt://[user[:password]@]host[:port]/topic`, or `mqtts://` for TLS.
+    /// `ws://`, `wss://` and `unix:/path` name a server alone.
     #[arg(short = 'L', long, value_name = "URL", conflicts_with_all = ["host", "port"], help_heading = "Connection")]
     url: Option<String>,
+    /// Server on this machine, by the path of its socket.
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["host", "port", "url"], help_heading = "Connection")]
+    unix: Option<PathBuf>,
+    #[command(flatten)]
+    transport: TransportArgs,
     /// User name.
     #[arg(short, long, value_name = "NAME", help_heading = "Connection")]
     username: Option<String>,
@@ -112,10 +121,10 @@ impl ConnectionArgs {
         Talk { quiet: self.quiet, debug: self.debug }
     }
 
-    /// The topic in the path of `--url`, if there is one.
+    /// The topic in the path of `--url`, if there is one; other paths than those of MQTT's own schemes are no topics.
     pub(crate) fn topic(&self) -> Option<String> {
         let url = Url::parse(self.url.as_deref()?).ok()?;
-        url.path.filter(|path| !path.is_empty())
+        url.path.filter(|path| !path.is_empty() && matches!(url.scheme, Scheme::Mqtt | Scheme::Mqtts))
     }
 
     /// Speaks this version unless another one is asked for.
@@ -141,9 +150,10 @@ impl ConnectionArgs {
         if self.disable_clean_session && self.id.is_none() && self.id_prefix.is_none() {
             return Err("-c takes up a session by its client id: add -i ID".to_owned());
         }
-        let mut options = match &self.url {
-            Some(url) => Options::from_url(url).map_err(|error| error.to_string())?,
-            None => Options::new(&self.host).port(self.port),
+        let mut options = match (&self.url, &self.unix) {
+            (Some(url), _) => self.transport.by_url(url)?,
+            (None, Some(path)) => self.transport.by_path(path)?,
+            (None, None) => self.transport.by_host(&self.host, self.port)?,
         };
         options = options
             .version(self.version())
@@ -223,7 +233,7 @@ impl ConnectionArgs {
         match error {
             SubscribeError::Refused { .. } => exit::DENIED,
             SubscribeError::Closed(cause) => self.code(cause),
-            SubscribeError::Rejected(_) => exit::FAILURE,
+            _ => exit::FAILURE,
         }
     }
 
@@ -231,7 +241,7 @@ impl ConnectionArgs {
     pub(crate) fn code_of_publication(&self, error: &PublishError) -> u8 {
         match error {
             PublishError::Closed(cause) => self.code(cause),
-            PublishError::Rejected(_) => exit::FAILURE,
+            _ => exit::FAILURE,
         }
     }
 
@@ -240,17 +250,33 @@ impl ConnectionArgs {
         match error {
             AcknowledgeError::Refused(_) => exit::DENIED,
             AcknowledgeError::Closed(cause) => self.code(cause),
-            AcknowledgeError::Unsendable(_) | AcknowledgeError::SessionLost => exit::FAILURE,
+            _ => exit::FAILURE,
         }
     }
 
     fn with_remedy(&self, cause: &Cause) -> String {
-        let place = match &self.url {
-            Some(url) => Url::parse(url).map(|url| format!("{}:{}", url.host, url.port)).unwrap_or_default(),
-            None => format!("{}:{}", self.host, self.port),
+        let place = match (&self.url, &self.unix) {
+            (Some(url), _) => place(url),
+            (None, Some(path)) => path.display().to_string(),
+            (None, None) => {
+                let default =
+                    if self.transport.wants_tls() { transport::TLS_PORT } else { Scheme::Mqtt.port() };
+                format!("{}:{}", self.host, self.port.unwrap_or(default))
+            }
         };
         explained(&place, cause, "-h and -p choose another place")
     }
+}
+
+/// A URL without user name and password, as it may be shown.
+pub(crate) fn place(url: &str) -> String {
+    let (scheme, rest) = match url.split_once("://") {
+        Some((scheme, rest)) => (format!("{scheme}://"), rest),
+        None => (String::new(), url),
+    };
+    let authority = &rest[..rest.find('/').unwrap_or(rest.len())];
+    let user = authority.rfind('@').map_or(0, |at| at + 1);
+    format!("{scheme}{}", &rest[user..])
 }
 
 /// A refused connection has the code of its CONNACK, as this version of the protocol writes it.
@@ -268,7 +294,9 @@ pub(crate) fn explained(place: &str, cause: &Cause, elsewhere: &str) -> String {
     match cause {
         Cause::Unreachable(error) => match &error.fault {
             DialFault::Lookup { .. } | DialFault::Network(_) | DialFault::Timeout { .. } => {
-                format!("{error}; {elsewhere}")
+                let error = error.to_string();
+                // Most end with a question.
+                format!("{error}{} {elsewhere}", if error.ends_with('?') { "" } else { ";" })
             }
             _ => error.to_string(),
         },
@@ -355,5 +383,23 @@ fn expiry(text: &str) -> Result<u32, String> {
     match text {
         "-1" | "∞" => Ok(u32::MAX),
         _ => text.parse().map_err(|_| "give seconds, or -1 for ever".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_tells_no_secrets() {
+        for (url, shown) in [
+            ("mqtt://me:secret@host:1/a@b", "mqtt://host:1/a@b"),
+            ("me@host", "host"),
+            ("host:1884", "host:1884"),
+            ("mqtts://[::1]:1884", "mqtts://[::1]:1884"),
+            ("unix:/run/a@b", "unix:/run/a@b"),
+        ] {
+            assert_eq!(place(url), shown);
+        }
     }
 }

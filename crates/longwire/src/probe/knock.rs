@@ -36,7 +36,7 @@ const VERSIONS: [(Version, &str); 3] =
 /// Tries all doors.
 ///
 /// # Errors
-/// Nobody is there; the text says where, and what to do.
+/// Nobody is there, or the options make no sense; the text says where, and what to do.
 pub(super) async fn knock(
     server: &ServerArgs,
     patience: Duration,
@@ -44,7 +44,7 @@ pub(super) async fn knock(
 ) -> Result<Door, String> {
     let mut answers = Vec::new();
     for (version, name) in VERSIONS {
-        let answer = answer(server.options(patience)?.version(version)).await;
+        let answer = answer(server.options(patience)?.version(version)).await?;
         if let Answer::Silence(cause @ Cause::Unreachable(_)) = &answer {
             return Err(explained(&server.place(), cause, "the URL chooses another place"));
         }
@@ -64,7 +64,7 @@ pub(super) async fn knock(
     tell_anonymous(server, patience, *newest, findings).await?;
     if *newest == Version::V5 {
         let options = server.options(patience)?.authentication(METHOD, None, |_| None);
-        tell_method(answer(options).await, findings);
+        tell_method(answer(options).await?, findings);
     }
     Ok(Door::Open(*newest))
 }
@@ -101,7 +101,7 @@ async fn tell_anonymous(
     findings: &mut Findings,
 ) -> Result<(), String> {
     let outcome = if server.has_credentials() {
-        match answer(server.anonymous(patience)?.version(version)).await {
+        match answer(server.anonymous(patience)?.version(version)).await? {
             Answer::Accepted => Outcome::Works,
             Answer::Refused(refusal) => Outcome::Fails(refusal.to_string()),
             Answer::Silence(cause) => Outcome::Fails(cause.to_string()),
@@ -127,19 +127,20 @@ fn tell_method(answer: Answer, findings: &mut Findings) {
     }
 }
 
-async fn answer(options: Options) -> Answer {
+/// Connects and leaves.
+///
+/// # Errors
+/// No client can be made of the options; the text says why.
+async fn answer(options: Options) -> Result<Answer, String> {
     match Client::connect(options).await {
         Ok((client, _messages)) => {
             client.disconnect().await;
-            Answer::Accepted
+            Ok(Answer::Accepted)
         }
         Err(ConnectError::Failed(Cause::Ended(protocol::Cause::Refused(refusal)))) => {
-            Answer::Refused(refusal)
+            Ok(Answer::Refused(refusal))
         }
-        Err(ConnectError::Failed(cause)) => Answer::Silence(cause),
-        // The options are those of every client; what a user can make wrong in them was checked before.
-        Err(ConnectError::Options(error)) => Answer::Silence(Cause::Unreachable(std::sync::Arc::new(
-            std::io::Error::new(std::io::ErrorKind::InvalidInput, error.to_string()),
-        ))),
+        Err(ConnectError::Failed(cause)) => Ok(Answer::Silence(cause)),
+        Err(ConnectError::Options(error)) => Err(error.to_string()),
     }
 }
