@@ -27,7 +27,7 @@ pub(crate) struct Arguments {
 ///
 /// # Errors
 /// The file cannot be read, or a line is no option of the tool; the text says which.
-pub(crate) fn add(program: &Command, arguments: Vec<OsString>) -> Result<Arguments, String> {
+pub(crate) fn add(program: fn() -> Command, arguments: Vec<OsString>) -> Result<Arguments, String> {
     let tool = arguments.get(1).and_then(|tool| TOOLS.into_iter().find(|known| tool == known));
     let Some((tool, path)) = tool.and_then(|tool| Some((tool, place(tool)?))) else {
         return Ok(Arguments { all: arguments, file: None });
@@ -39,6 +39,8 @@ pub(crate) fn add(program: &Command, arguments: Vec<OsString>) -> Result<Argumen
         }
         Err(error) => return Err(format!("cannot read the defaults file {}: {error}", path.display())),
     };
+    // Made only now: most users have no such file, and the definition of every command takes a while.
+    let program = program();
     let Some(command) = program.find_subcommand(tool) else {
         return Ok(Arguments { all: arguments, file: None });
     };

@@ -75,7 +75,7 @@ Examples:
 `longwire COMMAND --help` explains a command.";
 
 fn main() -> ExitCode {
-    let arguments = match defaults::add(&CommandLine::command(), env::args_os().collect()) {
+    let arguments = match defaults::add(CommandLine::command, env::args_os().collect()) {
         Ok(arguments) => arguments,
         Err(error) => {
             complain(error);
@@ -117,7 +117,7 @@ fn refuse(error: &clap::Error, defaults: Option<&Path>) -> ExitCode {
             let mistake = one_line(&error.render().to_string());
             match defaults {
                 Some(file) => {
-                    complain(format_args!("{mistake}; defaults were taken from {}", file.display()))
+                    complain(format_args!("{mistake}; defaults were taken from {}", file.display()));
                 }
                 None => complain(mistake),
             }

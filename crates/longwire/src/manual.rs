@@ -45,16 +45,12 @@ pub(crate) fn run(args: &Args) -> ExitCode {
     }
     let mut command = &program;
     for name in &args.command {
-        match command.find_subcommand(name) {
-            Some(found) => command = found,
-            None => {
-                complain(format_args!(
-                    "there is no command '{name}' in `{}`; --help lists them",
-                    command.get_name()
-                ));
-                return ExitCode::from(exit::USAGE);
-            }
-        }
+        let Some(found) = command.find_subcommand(name) else {
+            let title = title(command);
+            complain(format_args!("there is no command '{name}' in {title}; `longwire --help` lists them"));
+            return ExitCode::from(exit::USAGE);
+        };
+        command = found;
     }
     match page(command) {
         Ok(page) => say(&String::from_utf8_lossy(&page)),

@@ -125,7 +125,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
             return ExitCode::from(exit::USAGE);
         }
     };
-    connection::run(async {
+    connection::run_beside_output(async {
         let (client, mut messages) = match Client::connect(options).await {
             Ok(connected) => connected,
             Err(error) => return args.connection.failed(&error),

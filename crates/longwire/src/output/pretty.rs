@@ -90,14 +90,14 @@ impl Pretty {
 
 /// Bytes of the token at the start of valid JSON: a sign, a string, or a number or word.
 fn token_bytes(text: &str) -> usize {
-    if text.starts_with('"') {
+    if let Some(inside) = text.strip_prefix('"') {
         let mut escaped = false;
-        let inside = text[1..].find(|letter| {
+        let end = inside.find(|letter| {
             let ends = letter == '"' && !escaped;
             escaped = letter == '\\' && !escaped;
             ends
         });
-        return inside.map_or(text.len(), |bytes| bytes + 2);
+        return end.map_or(text.len(), |bytes| bytes + 2);
     }
     match text.find(|letter: char| "{}[]:,".contains(letter) || letter.is_ascii_whitespace()) {
         Some(0) => 1,

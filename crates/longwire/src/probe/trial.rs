@@ -134,26 +134,20 @@ impl<'a> Trial<'a> {
     async fn tell_features(&mut self, findings: &mut Findings) {
         let limits = self.connected.limits;
         self.tell_qos(findings).await;
-        let outcome = match limits.retain_available {
-            true => self.retain().await,
-            false => announced(),
-        };
+        let outcome = if limits.retain_available { self.retain().await } else { announced() };
         findings.tried("retained messages", "retain", outcome);
-        let outcome = match limits.wildcards_available {
-            true => self.delivers("+/wildcard", "one/wildcard", false).await,
-            false => announced(),
+        let outcome = if limits.wildcards_available {
+            self.delivers("+/wildcard", "one/wildcard", false).await
+        } else {
+            announced()
         };
         findings.tried("wildcards", "wildcards", outcome);
-        let outcome = match limits.shared_available {
-            true => self.delivers("shared", "shared", true).await,
-            false => announced(),
-        };
+        let outcome =
+            if limits.shared_available { self.delivers("shared", "shared", true).await } else { announced() };
         findings.tried("shared subscriptions", "shared_subscriptions", outcome);
         if self.version == Version::V5 {
-            let outcome = match limits.subscription_identifiers_available {
-                true => self.identifies().await,
-                false => announced(),
-            };
+            let outcome =
+                if limits.subscription_identifiers_available { self.identifies().await } else { announced() };
             findings.tried("subscription identifiers", "subscription_identifiers", outcome);
         }
     }

@@ -178,7 +178,8 @@ fn scaled(number: f64) -> String {
         rest /= 1000.0;
         prefix += 1;
     }
-    let decimals = if rest >= 99.95 || (prefix == 0 && rest.fract() == 0.0) { 0 } else { 1 };
+    let is_whole = rest >= 99.95 || (prefix == 0 && rest.fract() == 0.0);
+    let decimals = usize::from(!is_whole);
     format!("{rest:.decimals$} {}", PREFIXES[prefix])
 }
 

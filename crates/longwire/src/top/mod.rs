@@ -55,7 +55,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
         complain("standard output is no terminal: `longwire top --once` prints the values as text");
         return ExitCode::from(exit::USAGE);
     }
-    connection::run(async {
+    connection::run_beside_output(async {
         let feed = match feed::Feed::open(&args.server).await {
             Ok(feed) => feed,
             Err(failure) => {

@@ -73,7 +73,7 @@ pub(super) fn run(target: &Target, plan: Plan) -> io::Result<Summary> {
     let (before, counts, idle) = (Reading::take(target.pid)?, load.counts, fleet.idle());
     load.drive(&mut fleet, duration)?;
     let after = Reading::take(target.pid)?;
-    let busy_share = 1.0 - (fleet.idle() - idle).as_secs_f64() / after.seconds_since(&before);
+    let busy_share = 1.0 - fleet.idle().saturating_sub(idle).as_secs_f64() / after.seconds_since(&before);
     let behind = load.behind();
     let measured = load.counts.since(&counts);
     let (latency, delay) = (load.latency.figures(), load.delay.figures());
