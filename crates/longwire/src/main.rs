@@ -70,6 +70,8 @@ Examples:
   longwire serve --listen mqtt://127.0.0.1:1884  the same on another port
   longwire sub -t 'temperature/#' -v             print messages with their topics
   longwire pub -t temperature/kitchen -m 21      publish one message
+  longwire probe mqtt://broker.example           what a broker offers
+  longwire top                                   the broker on this machine, live
   longwire config show                           every setting and where it came from
 
 `longwire COMMAND --help` explains a command.";

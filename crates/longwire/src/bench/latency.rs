@@ -28,7 +28,7 @@ impl Latency {
     /// For a line of progress.
     pub(super) fn in_short(&self) -> String {
         let millis = |quantile| self.0.value_at_quantile(quantile) as f64 / 1e6;
-        format!("latency p50 {:.3} ms, p99 {:.3} ms", millis(0.5), millis(0.99))
+        format!("p50 {:.2} ms, p99 {:.2} ms", millis(0.5), millis(0.99))
     }
 
     /// Percentiles in microseconds.

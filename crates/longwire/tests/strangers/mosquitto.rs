@@ -20,6 +20,13 @@ mod v5_0 {
         connect qos_pairs retained will wildcards shared takeover persistent_session request_response properties);
 }
 
+mod side_by_side {
+    cases!(super::side_by_side, "mqttv311"; prints_the_same_3_1_1);
+    cases!(super::side_by_side, "mqttv5"; prints_the_same_5_0);
+    cases!(super::rr_side_by_side, "mqttv311"; asks_the_same_3_1_1);
+    cases!(super::rr_side_by_side, "mqttv5"; asks_the_same_5_0);
+}
+
 mod as_broker {
     cases!(super::our_tools, "mqttv311"; publish_and_subscribe);
     cases!(super::our_tools, "mqttv5"; publish_and_subscribe_5_0);
@@ -236,5 +243,52 @@ fn our_tools(version: &str, _case: &str) {
     for qos in ["0", "1", "2"] {
         Process::spawn(longwire(&["pub"]).args(place).args(["-q", qos, "-t", "a", "-m", qos])).finish();
         assert_eq!(subscriber.line(), qos);
+    }
+}
+
+/// Our tools and Mosquitto's with the same arguments print the same lines and end with the same code, here with Mosquitto as
+/// the broker.
+fn side_by_side(version: &str, _case: &str) {
+    let broker = broker::mosquitto();
+    let at = At::new(&broker, version);
+    at.publish(&["-q", "1", "-r", "-t", "s/json", "-m", r#"{"a": [1, 2],  "b": "c"}"#]);
+    at.publish(&["-q", "1", "-r", "-t", "s/text", "-m", "hi \u{e9}"]);
+    at.publish(&["-q", "1", "-r", "-t", "s/empty/not", "-m", "x"]);
+    for arguments in [
+        &["-t", "s/text", "-C", "1"][..],
+        &["-t", "s/text", "-C", "1", "-v", "-q", "2"],
+        &["-t", "s/text", "-C", "1", "-F", "%t|%q|%r|%l|%x|%X|%p|%%|\\t|"],
+        &["-t", "s/text", "-C", "1", "-F", "[%10t][%-10t][%.3t][%05l]"],
+        &["-t", "s/json", "-C", "1", "-N", "-v"],
+        &["-t", "s/#", "-T", "s/json", "-T", "s/empty/#", "-C", "1", "--nodelay"],
+        &["-t", "s/#", "-R", "-W", "1"],
+        &["-t", "s/text", "-E"],
+    ] {
+        let theirs = at.command("mosquitto_sub", arguments).output().expect("it runs");
+        let ours = longwire(&["sub", "-h", "127.0.0.1", "-p", &at.port, "-V", version])
+            .args(arguments)
+            .output()
+            .expect("it runs");
+        assert_eq!(ours.stdout, theirs.stdout, "{arguments:?}");
+        assert_eq!(ours.status.code(), theirs.status.code(), "{arguments:?}");
+    }
+}
+
+/// The same for requests.
+fn rr_side_by_side(version: &str, _case: &str) {
+    let broker = broker::mosquitto();
+    let at = At::new(&broker, version);
+    let mut responder = at.subscribe(&["-q", "1", "-t", "ask"]);
+    let arguments = ["-q", "1", "-t", "ask", "-e", "answer", "-m", "question", "-v", "-W", "20"];
+    let place = ["-h", "127.0.0.1", "-p", &at.port, "-V", version];
+    for mut asker in [at.command("mosquitto_rr", &arguments), {
+        let mut ours = longwire(&["rr"]);
+        ours.args(place).args(arguments);
+        ours
+    }] {
+        let asker = Process::spawn(&mut asker);
+        assert_eq!(responder.line(), "ask 1 0 question");
+        at.publish(&["-q", "1", "-t", "answer", "-m", "42"]);
+        assert_eq!(asker.finish(), ["answer 42"]);
     }
 }

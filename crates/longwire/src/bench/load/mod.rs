@@ -192,7 +192,7 @@ impl Load {
                     (rate(counts.published, shown.published), rate(counts.received, shown.received));
                 shown = counts;
                 let left = left.as_secs();
-                format!("{left} s left: {sent} messages/s sent, {came} received, {}", latency.in_short())
+                format!("{left} s left: {sent}/s sent, {came}/s received, {}", latency.in_short())
             });
         }
     }
