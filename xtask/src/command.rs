@@ -2,6 +2,7 @@
 
 use std::env;
 use std::ffi::OsStr;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -37,6 +38,24 @@ pub(crate) fn run(command: &mut Command) -> Result<(), String> {
     let program = command.get_program().to_string_lossy().into_owned();
     let status = command.status().map_err(|error| format!("{program} does not start: {error}"))?;
     if status.success() { Ok(()) } else { Err(format!("{program} failed with {status}")) }
+}
+
+/// Announces and runs a command, shows each line of its output as it comes, and hands it to `see`. Tells whether the
+/// command succeeded.
+pub(crate) fn stream(command: &mut Command, mut see: impl FnMut(&str)) -> Result<bool, String> {
+    announce(command);
+    let program = command.get_program().to_string_lossy().into_owned();
+    let fault = |error| format!("{program} cannot be run: {error}");
+    let mut child = command.stdout(Stdio::piped()).spawn().map_err(fault)?;
+    let mut output = BufReader::new(child.stdout.take().expect("standard output was captured"));
+    let mut line = Vec::new();
+    while output.read_until(b'\n', &mut line).map_err(fault)? > 0 {
+        let text = String::from_utf8_lossy(&line);
+        print!("{text}");
+        see(text.trim_end());
+        line.clear();
+    }
+    Ok(child.wait().map_err(fault)?.success())
 }
 
 /// Whether a command succeeds, without showing it.

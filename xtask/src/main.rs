@@ -5,6 +5,7 @@
 mod bench;
 mod check;
 mod command;
+mod conform;
 mod fuzz;
 mod needs;
 mod sim;
@@ -21,6 +22,7 @@ Usage: cargo xtask TASK
   test [--allow-missing]  install what the tests need, run every test, end with a summary line
   sim [OPTION]…           tell random histories of a whole broker; --teeth: find every fault built in
   fuzz TARGET [OPTION]…   look for crashes with libFuzzer until stopped
+  conform [ID…]           play every scene, write docs/conformance.md; or tell all about these statements
   bench [OPTION]…         measure, compare with other brokers, and show the figures
 ";
 
@@ -35,6 +37,7 @@ fn main() -> ExitCode {
         "test" => test::run(rest),
         "sim" => sim::run(rest).map(|()| ExitCode::SUCCESS),
         "fuzz" => fuzz::run(rest).map(|()| ExitCode::SUCCESS),
+        "conform" => conform::run(rest),
         "bench" => bench::run(rest).map(|()| ExitCode::SUCCESS),
         "help" | "--help" | "-h" => {
             print!("{USAGE}");

@@ -1,8 +1,8 @@
 //! The simulator: many random histories of a whole broker, and the proof that it finds faults.
 
+use crate::command::stream;
 use crate::command::{cargo, command, root, run as run_command};
 use crate::tally::Tally;
-use crate::test::stream;
 
 /// Histories of a test run.
 const SEEDS: &str = "2000";

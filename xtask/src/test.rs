@@ -2,10 +2,9 @@
 //!
 //! The last line of its output is the summary: `N passed, N failed`, and `, N skipped` when something was left out.
 
-use std::io::{BufRead, BufReader};
-use std::process::{Command, ExitCode, Stdio};
+use std::process::ExitCode;
 
-use crate::command::{announce, cargo, search_path};
+use crate::command::{cargo, search_path, stream};
 use crate::fuzz;
 use crate::needs::{self, Missing};
 use crate::sim;
@@ -59,22 +58,4 @@ fn run_cargo_test(packages: &[&str], missing: &[Missing], tally: &mut Tally) -> 
         tally.failed += 1;
     }
     Ok(())
-}
-
-/// Announces and runs a command, shows each line of its output as it comes, and hands it to `see`. Tells whether the
-/// command succeeded.
-pub(crate) fn stream(command: &mut Command, mut see: impl FnMut(&str)) -> Result<bool, String> {
-    announce(command);
-    let program = command.get_program().to_string_lossy().into_owned();
-    let fault = |error| format!("{program} cannot be run: {error}");
-    let mut child = command.stdout(Stdio::piped()).spawn().map_err(fault)?;
-    let mut output = BufReader::new(child.stdout.take().expect("standard output was captured"));
-    let mut line = Vec::new();
-    while output.read_until(b'\n', &mut line).map_err(fault)? > 0 {
-        let text = String::from_utf8_lossy(&line);
-        print!("{text}");
-        see(text.trim_end());
-        line.clear();
-    }
-    Ok(child.wait().map_err(fault)?.success())
 }

@@ -96,6 +96,7 @@ impl Shard {
         }
         let authentication = link.extra_mut().authentication.as_mut().ok_or(without_method)?;
         if auth.properties.authentication_method() != Some(&*authentication.method) {
+            // Also when it asks for another authentication [MQTT-4.12.1-1].
             return Err(("MQTT-4.12.0-5", "AUTH with another method than CONNECT"));
         }
         let is_first = match (auth.reason, authentication.stage) {
@@ -115,7 +116,7 @@ impl Shard {
         })
     }
 
-    /// A step was decided.
+    /// A step was decided. An unknown method is refused like a wrong proof `[MQTT-4.12.0-1]`.
     pub(crate) fn authenticated(
         &mut self,
         link_id: LinkId,
@@ -176,6 +177,7 @@ impl Shard {
         }
     }
 
+    /// AUTH with the method of CONNECT and nothing that explains `[MQTT-3.15.2-2]` `[MQTT-3.15.2-3]`.
     fn send_auth(
         &mut self,
         link_id: LinkId,

@@ -83,7 +83,7 @@ pub enum Input<'a> {
 pub enum CloseCause {
     /// The peer closed or reset it, or it failed.
     Network,
-    /// Nothing came for 1.5 times the keep-alive `[MQTT-3.1.2-22]`.
+    /// Nothing came for 1.5 times the keep-alive `[MQTT-3.1.2-22]` `[MQTT-3.1.2-24 of 3.1.1]`.
     KeepAlive,
     /// A packet was begun and not finished in time.
     PacketTimeout,

@@ -178,7 +178,7 @@ impl Link {
         }
     }
 
-    /// The peer lets us use topic aliases up to `max` `[MQTT-3.1.2-26]`.
+    /// The peer lets us use topic aliases up to `max` `[MQTT-3.1.2-26]`; 0 is none `[MQTT-3.1.2-27]`.
     pub(crate) fn allow_aliases_out(&mut self, max: u16) {
         if max > 0 {
             self.extra_mut().aliases_out_max = max;
@@ -200,7 +200,8 @@ impl Link {
         self.extra()?.aliases_in.get(usize::from(alias))?.clone()
     }
 
-    /// True if answers wait, so that a new one has to queue behind them `[MQTT-4.6.0-2]`.
+    /// True if answers wait, so that a new one has to queue behind them `[MQTT-4.6.0-2]`
+    /// `[MQTT-4.6.0-2 of 3.1.1]` `[MQTT-4.6.0-3 of 3.1.1]`.
     pub(crate) fn owes(&self) -> bool {
         self.extra().is_some_and(|extra| !extra.owed.is_empty())
     }
@@ -336,8 +337,8 @@ impl Links {
         }
     }
 
-    /// Writes any packet. One that is larger than the peer takes is written without its optional properties, or
-    /// not at all `[MQTT-3.1.2-24]`.
+    /// Writes any packet. One that is larger than the peer takes is not written `[MQTT-3.1.2-24]`, nor is a refusal for
+    /// which the version has no code `[MQTT-3.2.2-6 of 3.1.1]`.
     pub(crate) fn send(&mut self, id: LinkId, packet: &Packet<'_>, effects: &mut Effects) {
         let Some(Some(link)) = self.slots.get_mut(id as usize) else { return };
         let out = link.outbox.bytes(&mut self.pool);
@@ -358,7 +359,9 @@ impl Links {
         mark(link, id, effects);
     }
 
-    /// Writes PUBACK, PUBREC, PUBREL or PUBCOMP.
+    /// Writes PUBACK, PUBREC, PUBREL or PUBCOMP, with the id of its PUBLISH `[MQTT-2.2.1-5]` `[MQTT-2.3.1-6 of 3.1.1]`.
+    /// Ours explain nothing, so that no peer can be too small for them: `[MQTT-3.4.2-2]` `[MQTT-3.4.2-3]`
+    /// `[MQTT-3.5.2-2]` `[MQTT-3.5.2-3]` `[MQTT-3.6.2-2]` `[MQTT-3.6.2-3]` `[MQTT-3.7.2-2]` `[MQTT-3.7.2-3]`.
     fn send_ack(&mut self, id: LinkId, kind: AckKind, ack: &Ack<'_>, effects: &mut Effects) {
         let Some(Some(link)) = self.slots.get_mut(id as usize) else { return };
         encode::ack(kind, ack, link.version, link.outbox.bytes(&mut self.pool));
@@ -367,7 +370,8 @@ impl Links {
     }
 
     /// Answers at once if nothing has to be kept for it and nothing is owed before it; else when its turn comes.
-    /// Returns what the session has to do if the answer has left.
+    /// Returns what the session has to do if the answer has left. No window of deliveries holds an answer back
+    /// `[MQTT-3.3.4-10]` `[MQTT-4.9.0-3]`.
     pub(crate) fn answer(
         &mut self,
         id: LinkId,
@@ -543,6 +547,7 @@ fn write_special(
     true
 }
 
+/// DUP is 0 when a message is first sent `[MQTT-4.3.1-1]` `[MQTT-4.3.2-2]` `[MQTT-4.3.3-2]` `[MQTT-4.3.1-1 of 3.1.1]`.
 fn packet_of<'a>(copy: &Copy<'a>, topic: &'a str, properties: Properties<'a>) -> Publish<'a> {
     Publish {
         dup: copy.dup,
@@ -583,7 +588,9 @@ fn copy_properties<'a>(
     scratch.as_properties()
 }
 
-/// The properties of a publication that are forwarded, copied only if some are not.
+/// The properties of a publication that are forwarded, unchanged and in their order: Payload Format Indicator
+/// `[MQTT-3.3.2-4]`, Response Topic `[MQTT-3.3.2-15]`, Correlation Data `[MQTT-3.3.2-16]`, User Properties
+/// `[MQTT-3.3.2-17]`, Content Type `[MQTT-3.3.2-20]`. Copied only if some others are among them.
 pub(crate) fn forwarded<'a>(properties: Properties<'a>, scratch: &'a mut PropertiesBuf) -> Properties<'a> {
     if properties.iter().all(|property| is_forwarded(&property)) {
         return properties;

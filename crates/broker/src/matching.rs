@@ -88,7 +88,9 @@ impl Matcher {
         self.identifiers.clear();
     }
 
-    /// One copy for each receiver, whatever number of its subscriptions match `[MQTT-3.3.4-2]` `[MQTT-3.3.4-4]`.
+    /// One copy for each receiver, whatever number of its subscriptions match, at the highest of their QoS
+    /// `[MQTT-3.3.4-2]` `[MQTT-3.3.5-1 of 3.1.1]` and with the identifiers of all `[MQTT-3.3.4-3]` `[MQTT-3.3.4-4]`. A
+    /// member's copy of a shared group is one of its own `[MQTT-3.3.4-5]`.
     fn merge(&mut self) {
         if self.filters.len() > 1 {
             // Stable, so that a receiver's identifiers stay in the order of its filters.

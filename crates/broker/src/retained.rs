@@ -126,7 +126,7 @@ enum Step {
 /// Compares `topic` with a filter that has wildcards, level by level.
 fn step(filter: &str, topic: &str) -> Step {
     if topic.starts_with('$') && filter.starts_with(['+', '#']) {
-        // [MQTT-4.7.2-1]. `%` follows `$`, so this is behind all such topics.
+        // [MQTT-4.7.2-1] [MQTT-4.7.2-1 of 3.1.1]. `%` follows `$`, so this is behind all such topics.
         return Step::Jump("%".to_owned());
     }
     let mut plus_end = None;

@@ -243,7 +243,7 @@ impl Shard {
             Packet::Connect(_) => {
                 let statement = match link.version {
                     Version::V5 => "MQTT-3.1.0-2",
-                    _ => "MQTT-3.1.0-2 (3.1.1)",
+                    _ => "MQTT-3.1.0-2 of 3.1.1",
                 };
                 let why = Why::BrokeRule(statement, "a second CONNECT on one connection");
                 self.close_link(link_id, Some(ReasonCode::ProtocolError), why, turn);
@@ -255,13 +255,13 @@ impl Shard {
         }
     }
 
-    /// PINGREQ `[MQTT-3.12.4-1]`.
+    /// PINGREQ `[MQTT-3.12.4-1]` `[MQTT-3.12.4-1 of 3.1.1]`.
     fn ping(&mut self, link_id: LinkId, turn: &mut Turn<'_, '_>) {
         let Some(link) = self.links.at(link_id) else { return };
         if link.state == LinkState::Open {
             self.links.send(link_id, &Packet::PingResp, turn.effects);
         } else {
-            // CONNACK comes first [MQTT-3.2.0-1].
+            // CONNACK comes first [MQTT-3.2.0-1] [MQTT-3.2.0-1 of 3.1.1].
             let bytes = Box::new([0xD0, 0x00]);
             self.owe(link_id, None, Answer::Bytes(bytes), turn);
         }

@@ -37,7 +37,9 @@ impl Will {
         }
     }
 
-    /// The will as a publication made now: its expiry counts from here (D13).
+    /// The will as a publication made now: its expiry counts from here (D13). RETAIN is as CONNECT had it
+    /// `[MQTT-3.1.2-14]` `[MQTT-3.1.2-15]` `[MQTT-3.1.2-16 of 3.1.1]` `[MQTT-3.1.2-17 of 3.1.1]`, and User Properties
+    /// are in their order `[MQTT-3.1.3-10]`.
     pub(crate) fn view<'a>(
         &'a self,
         publisher: SessionRef,

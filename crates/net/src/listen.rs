@@ -17,7 +17,8 @@ use crate::stream::Stream;
 /// Connections in a row that may be dead on arrival before [`Listener::accept`] reports it.
 const DEAD_ARRIVALS_MAX: u32 = 64;
 
-/// Binds and listens; at most `backlog` connections wait to be accepted. An IPv6 address stands for IPv6 only, so that
+/// Binds and listens for TCP, an ordered and lossless stream of bytes `[MQTT-4.2.0-1]` `[MQTT-7.1.1-1 of 3.1.1]`; at most
+/// `backlog` connections wait to be accepted. An IPv6 address stands for IPv6 only, so that
 /// both can be bound side by side.
 ///
 /// # Errors

@@ -36,7 +36,7 @@ pub enum EncodeError {
     PacketTooLarge,
     /// A string or binary field of more than 65,535 bytes.
     FieldTooLong,
-    /// A packet id where QoS is 0, or none where it is not `[MQTT-2.2.1-2]`.
+    /// A packet id where QoS is 0, or none where it is not `[MQTT-2.2.1-2]` `[MQTT-2.3.1-5 of 3.1.1]`.
     PacketId,
     /// The older version cannot say this.
     NeedsVersion5,
@@ -55,7 +55,8 @@ impl fmt::Display for EncodeError {
 
 impl std::error::Error for EncodeError {}
 
-/// Appends a packet to `out`. A CONNECT is encoded for the version it names itself.
+/// Appends a packet to `out`, with the flags of its type `[MQTT-2.2.2-1 of 3.1.1]`. A CONNECT is encoded for the version
+/// it names itself.
 ///
 /// # Errors
 /// The packet has no wire form in this version; `out` is as it was.

@@ -1,6 +1,6 @@
 //! Topic names and filters: what is one, and which filter matches which name.
 //!
-//! Everything works on bytes, without normalization `[MQTT-4.7.3-4]`, and walks a text once from left to right:
+//! Everything works on bytes, without normalization `[MQTT-4.7.3-4]` `[MQTT-4.7.3-4 of 3.1.1]`, and walks a text once from left to right:
 //! a name of 65,535 slashes costs no stack.
 
 use std::fmt;
@@ -10,9 +10,9 @@ use std::fmt;
 pub enum TopicError {
     /// No character at all `[MQTT-4.7.3-1]`.
     Empty,
-    /// More than 65,535 bytes `[MQTT-4.7.3-3]`.
+    /// More than 65,535 bytes `[MQTT-4.7.3-3]` `[MQTT-4.7.3-3 of 3.1.1]`.
     TooLong,
-    /// Contains U+0000 `[MQTT-4.7.3-2]`.
+    /// Contains U+0000 `[MQTT-4.7.3-2]` `[MQTT-4.7.3-2 of 3.1.1]`.
     Nul,
     /// A wildcard in a name `[MQTT-4.7.0-1]`.
     Wildcard,
@@ -112,7 +112,8 @@ pub fn has_discouraged(text: &str) -> bool {
     !text.bytes().all(|byte| matches!(byte, b' '..=b'~')) && text.chars().any(is_discouraged)
 }
 
-/// Whether a checked filter, without its share prefix (see [`shared`]), matches a name.
+/// Whether a checked filter, without its share prefix (see [`shared`]), matches a name: what a subscriber gets does
+/// `[MQTT-3.3.2-3]` `[MQTT-3.3.2-3 of 3.1.1]`.
 ///
 /// A filter that begins with a wildcard does not match a name that begins with `$` `[MQTT-4.7.2-1]`.
 pub fn matches(filter: &str, name: &str) -> bool {

@@ -26,7 +26,8 @@ const SETTLED_SPARE: usize = 32;
 /// Entries for which memory is kept when nothing is open.
 const KEPT_CAPACITY: usize = 64;
 
-/// Messages sent and not yet settled, in order, with the peer's quota. An empty one owns no memory at first.
+/// Messages sent and not yet settled, in order, with the peer's quota. An empty one owns no memory at first. It is the
+/// sender of `[MQTT-4.3.2-1 of 3.1.1]` and `[MQTT-4.3.3-1 of 3.1.1]`.
 #[derive(Clone, Debug)]
 pub struct Outgoing<T> {
     /// The first and the last are never settled.
@@ -153,7 +154,8 @@ impl<T> Outgoing<T> {
         Some((id_of(entry.number), stage))
     }
 
-    /// Opens a message under the next id that is free, never 0 `[MQTT-2.2.1-4]`; `None` when all are in use, or for
+    /// Opens a message under the next id that is free, never 0 `[MQTT-2.2.1-4]`
+    /// `[MQTT-2.3.1-4 of 3.1.1]` `[MQTT-4.3.2-1]` `[MQTT-4.3.3-1]`; `None` when all are in use, or for
     /// QoS 0, which has no id. Does not look at the quota: ask [`Outgoing::room`] first.
     pub fn open(&mut self, qos: QoS, content: T) -> Option<PacketId> {
         self.open_except(qos, content, |_| false)

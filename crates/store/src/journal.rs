@@ -579,7 +579,7 @@ impl Subscriber {
         }
     }
 
-    /// The subscription ends; deliveries that were begun for it do not `[MQTT-3.10.4-3]`.
+    /// The subscription ends; deliveries that were begun for it do not `[MQTT-3.10.4-3]` `[MQTT-3.10.4-3 of 3.1.1]`.
     fn leave_open(&mut self, filter: FilterId, posting: Option<&Posting>) {
         let settled = self.settled.max(self.begun(filter));
         let Some(first) = posting.and_then(|posting| posting.first_after(settled)) else { return };

@@ -83,7 +83,8 @@ impl Shard {
         Some(link_id)
     }
 
-    /// What an earlier connection left open, in its original order, with DUP `[MQTT-4.4.0-1]`.
+    /// What an earlier connection left open `[MQTT-4.4.0-1]` `[MQTT-4.4.0-1 of 3.1.1]`, in its original order
+    /// `[MQTT-4.6.0-1 of 3.1.1]`, with DUP `[MQTT-3.3.1-1 of 3.1.1]`, and whatever its expiry says `[MQTT-4.3.3-7]`.
     fn resend(&mut self, slot: u32, link_id: LinkId, turn: &mut Turn<'_, '_>) -> Step {
         let address = self.address(slot);
         let Some(extra) = self.sessions.by_slot_mut(slot).and_then(|session| session.extra_if()) else {
@@ -186,7 +187,8 @@ impl Shard {
         self.pump(slot, turn);
     }
 
-    /// Some retained messages, read as they are now: what was set meanwhile is seen, never something older than
+    /// Some retained messages of a subscription that was made `[MQTT-3.3.1-6 of 3.1.1]`, with RETAIN 1
+    /// `[MQTT-3.3.1-8 of 3.1.1]`, read as they are now: what was set meanwhile is seen, never something older than
     /// what was sent live.
     fn replay(&mut self, slot: u32, link_id: LinkId, turn: &mut Turn<'_, '_>) -> Step {
         let address = self.address(slot);

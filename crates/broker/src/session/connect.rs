@@ -54,7 +54,9 @@ impl Shard {
         }
     }
 
-    /// CONNECT of a client whose identity is settled.
+    /// CONNECT of a client whose identity is settled. Its client id finds its session `[MQTT-3.1.3-2]`
+    /// `[MQTT-3.1.3-2 of 3.1.1]` or begins one `[MQTT-3.1.2-6]` `[MQTT-3.1.2-4 of 3.1.1]`; accepted, it is answered
+    /// with code 0x00 `[MQTT-3.1.4-5]` `[MQTT-3.1.4-4 of 3.1.1]`.
     pub(crate) fn connect(
         &mut self,
         link_id: LinkId,
@@ -101,6 +103,8 @@ impl Shard {
         self.owe(link_id, is_waiting.then_some(ticket), Answer::ConnAck(connack), turn);
     }
 
+    /// What is checked beyond the form of the packet `[MQTT-3.1.4-2]`, the client id among it `[MQTT-3.1.3-8]`. Short ones always pass
+    /// `[MQTT-3.1.3-5 of 3.1.1]`, and an empty one is replaced where the version lets it `[MQTT-3.1.3-6 of 3.1.1]`.
     fn may_connect(&self, connect: &Connect<'_>, turn: &Turn<'_, '_>) -> Result<(), Refusal> {
         let refusal = |reason, why, remedy| Err(Refusal { reason, why, remedy });
         let invalid = ReasonCode::ClientIdentifierNotValid;
@@ -112,7 +116,7 @@ impl Shard {
                 return refusal(invalid, "3.1 needs a client id", "give the client an id");
             }
             if connect.version == Version::V311 && !connect.clean_start {
-                // [MQTT-3.1.3-8] of 3.1.1
+                // [MQTT-3.1.3-8 of 3.1.1]
                 return refusal(
                     invalid,
                     "an empty client id needs clean session 1 in 3.1.1",
@@ -145,7 +149,9 @@ impl Shard {
         Ok(())
     }
 
-    /// Answers a CONNECT with a refusal and closes `[MQTT-3.2.2-7]`.
+    /// Answers a CONNECT with a refusal `[MQTT-3.1.3-9 of 3.1.1]` and closes `[MQTT-3.2.2-7]` `[MQTT-3.2.2-5 of 3.1.1]`.
+    /// Of what came behind it nothing is processed, since its link is not found any more `[MQTT-3.1.4-6]`
+    /// `[MQTT-3.1.4-5 of 3.1.1]`.
     fn refuse(&mut self, link_id: LinkId, client_id: &str, refusal: &Refusal, turn: &mut Turn<'_, '_>) {
         self.refuse_connect(link_id, client_id, refusal.reason, refusal.why, refusal.remedy, turn);
     }
@@ -177,8 +183,9 @@ impl Shard {
         self.links.close(link_id, turn.effects);
     }
 
-    /// An older session of this client: closes its connection if it has one `[MQTT-3.1.4-3]`, settles its will, and
-    /// gives its slot if it is resumed `[MQTT-3.1.2-5]`.
+    /// An older session of this client: closes its connection if it has one `[MQTT-3.1.4-3]` `[MQTT-3.1.4-2 of 3.1.1]`,
+    /// settles its will, and gives its slot if it is resumed `[MQTT-3.1.2-5]`. Clean Start decides `[MQTT-3.1.4-4]`
+    /// `[MQTT-3.1.4-3 of 3.1.1]`.
     fn take_over(
         &mut self,
         slot: u32,
@@ -229,6 +236,8 @@ impl Shard {
         session.quota = quota;
         link.session = slot;
         link.state = LinkState::Accepted;
+        // It belongs to the session [MQTT-3.1.2-7] [MQTT-3.1.2-8 of 3.1.1]; no will, no publication
+        // [MQTT-3.1.2-12 of 3.1.1].
         if let Some(will) = &connect.will {
             session.extra_mut().will = Some(Box::new(Will::new(will)));
         } else if let Some(extra) = session.extra_if() {
@@ -253,7 +262,8 @@ impl Shard {
         }
     }
 
-    /// Seconds the session shall outlive this connection, within our limit (C07).
+    /// Seconds the session shall outlive this connection `[MQTT-3.1.2-23]`, within our limit (C07). Before 5.0 it is
+    /// kept for ever or ends with its connection `[MQTT-3.1.2-6 of 3.1.1]`.
     fn expiry_of(&self, connect: &Connect<'_>) -> u32 {
         let wanted = match connect.version {
             Version::V5 => connect.properties.session_expiry_interval().unwrap_or(0),
@@ -263,7 +273,7 @@ impl Shard {
         wanted.min(self.limits.session_expiry_secs_max)
     }
 
-    /// The keep-alive in force, seconds; 0 is none.
+    /// The keep-alive in force, seconds; 0 is none. It is the client's own unless we announce another `[MQTT-3.2.2-22]`.
     fn keep_alive_of(&self, connect: &Connect<'_>) -> u16 {
         match (connect.keep_alive_secs, self.limits.keep_alive_secs_max) {
             (asked, 0) => asked,
@@ -272,7 +282,9 @@ impl Shard {
         }
     }
 
-    /// The encoded CONNACK; without its optional properties if it would be too large (H09), or `None`.
+    /// The encoded CONNACK, or `None` if the client takes none that large (H09). It has no Reason String
+    /// `[MQTT-3.2.2-19]`, no User Property `[MQTT-3.2.2-20]` and no Response Information `[MQTT-3.1.2-28]`, and names a
+    /// method only if CONNECT did `[MQTT-4.12.0-6]`.
     fn connack(
         &self,
         link_id: LinkId,
@@ -283,6 +295,7 @@ impl Shard {
     ) -> Option<Box<[u8]>> {
         let mut properties = PropertiesBuf::new();
         if let Some(client_id) = assigned_id {
+            // [MQTT-3.2.2-16]
             properties.push(Property::AssignedClientIdentifier(client_id));
         }
         let limits = &self.limits;
@@ -307,6 +320,8 @@ impl Shard {
         limits.announce_missing(&mut properties);
         let properties = if connect.version == Version::V5 { properties } else { PropertiesBuf::new() };
         let connack = ConnAck {
+            // Only a resumed session is present [MQTT-3.2.2-2] [MQTT-3.2.2-3], in 3.1.1 too [MQTT-3.2.2-1 of 3.1.1]
+            // [MQTT-3.2.2-2 of 3.1.1] [MQTT-3.2.2-3 of 3.1.1]. 3.1 has no such flag.
             session_present: session_present && connect.version > Version::V31,
             reason: ReasonCode::Success,
             properties: properties.as_properties(),

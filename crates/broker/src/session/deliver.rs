@@ -44,7 +44,8 @@ impl Shard {
         }
     }
 
-    /// A message of a publisher on this shard. It queues behind what the shard has mailed to itself.
+    /// A message of a publisher on this shard. It queues behind what the shard has mailed to itself, so that every topic
+    /// is ordered `[MQTT-4.6.0-6]` `[MQTT-4.6.0-5 of 3.1.1]`.
     pub(crate) fn deliver_here(
         &mut self,
         view: &MessageView<'_>,
@@ -60,7 +61,8 @@ impl Shard {
         }
     }
 
-    /// Delivers now, or behind a wide fan-out that is still under way.
+    /// Delivers now, or behind a wide fan-out that is still under way: messages leave as they came `[MQTT-4.6.0-5]`
+    /// `[MQTT-4.6.0-6 of 3.1.1]`.
     fn deliver_in_order(
         &mut self,
         view: &MessageView<'_>,
@@ -132,7 +134,10 @@ impl Shard {
         }
     }
 
-    /// One live copy for one session. Whatever its expiry says, it may go to those it can be sent to at once (H06).
+    /// One live copy for one session. Whatever its expiry says, it may go to those it can be sent to at once (H06). Its
+    /// QoS is the lower of two `[MQTT-3.8.4-6 of 3.1.1]`, RETAIN falls away unless the subscription wants it
+    /// `[MQTT-3.3.1-12]` `[MQTT-3.3.1-9 of 3.1.1]`, and DUP is 0 whatever the publisher's was `[MQTT-3.3.1-3]`
+    /// `[MQTT-3.3.1-3 of 3.1.1]`.
     fn deliver_to_session(
         &mut self,
         address: SessionRef,
@@ -452,7 +457,7 @@ impl Shard {
         let durable = session.durable;
         let outgoing = &mut session.extra_mut().outgoing;
         if ack.reason.is_error() {
-            // The end of the flow: no PUBREL, no second try [MQTT-4.4.0-2].
+            // The end of the flow: no PUBREL, no second try [MQTT-4.4.0-2], not by another member [MQTT-4.8.2-6].
             return match outgoing.pubrec_refused(ack.packet_id) {
                 Ok(held) => self.finished(slot, ack.packet_id, Some(held), turn),
                 Err(AckFault::UnknownId) => {}
@@ -481,6 +486,7 @@ impl Shard {
         }
     }
 
+    /// PUBRELs leave in the order of the PUBRECs `[MQTT-4.6.0-4 of 3.1.1]`.
     fn owe_pubrel(
         &mut self,
         link_id: LinkId,

@@ -23,7 +23,7 @@ use crate::teeth::{Tooth, bites};
 /// What becomes of the will when a connection ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum WillFate {
-    /// The client took it back `[MQTT-3.14.4-3]`.
+    /// The client took it back `[MQTT-3.14.4-3]` `[MQTT-3.14.4-3 of 3.1.1]`.
     Discarded,
     /// It is published, now or after its delay `[MQTT-3.1.2-8]`.
     Published,
@@ -80,7 +80,8 @@ impl Shard {
         }
     }
 
-    /// Closes a connection from our side. A 5.0 client that has its CONNACK is told the reason `[MQTT-4.13.1-1]`; one
+    /// Closes a connection from our side, whether or not the reason reaches the peer `[MQTT-4.13.2-1]` and without waiting
+    /// for it `[MQTT-3.14.4-2]`; no other connection notices `[MQTT-4.8.0-1 of 3.1.1]` `[MQTT-4.8.0-2 of 3.1.1]`. A 5.0 client that has its CONNACK is told the reason `[MQTT-4.13.1-1]`; one
     /// that still waits for it gets a refusal; the others see the end only (I09).
     pub(crate) fn close_link(
         &mut self,
@@ -138,6 +139,8 @@ impl Shard {
         {
             extra.will = None;
         }
+        // It lives at least as long as its connection [MQTT-4.1.0-1] [MQTT-4.1.0-2 of 3.1.1], and what it holds is kept
+        // as long as it lives [MQTT-4.1.0-1 of 3.1.1] [MQTT-3.1.2-5 of 3.1.1].
         if session.outlives_connection() {
             self.wait_for_return(address, turn);
         } else {
@@ -222,7 +225,7 @@ impl Shard {
         }
     }
 
-    /// Publishes the will, once `[MQTT-3.1.2-10]`.
+    /// Publishes the will, once `[MQTT-3.1.2-10]` `[MQTT-3.1.2-10 of 3.1.1]`.
     pub(crate) fn publish_will(&mut self, address: SessionRef, turn: &mut Turn<'_, '_>) {
         let Some(session) = self.sessions.by_slot_mut(address.slot) else { return };
         let Some(will) = session.extra_if().and_then(|extra| extra.will.take()) else { return };
@@ -242,7 +245,8 @@ impl Shard {
             .push(Event::WillPublished { client: client_id.clone(), topic: view.topic.into() });
     }
 
-    /// Ends a session: will, subscriptions, memberships, everything `[MQTT-4.1.0-2]`.
+    /// Ends a session: will, subscriptions, memberships, everything `[MQTT-4.1.0-2]`. What it had retained is not part of
+    /// it and stays `[MQTT-3.1.2-7 of 3.1.1]`.
     pub(crate) fn end_session(&mut self, address: SessionRef, ticket: Ticket, turn: &mut Turn<'_, '_>) {
         self.publish_will(address, turn);
         self.stop_timers(address);

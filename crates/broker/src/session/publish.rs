@@ -86,7 +86,10 @@ impl Shard {
         None
     }
 
-    /// QoS 1 or 2.
+    /// QoS 1 is answered with PUBACK, QoS 2 with PUBREC `[MQTT-3.3.4-1]` `[MQTT-3.3.4-1 of 3.1.1]`, a publication that
+    /// is refused too `[MQTT-3.3.5-2 of 3.1.1]`. A QoS 1 id is not remembered: the next PUBLISH under it is a new one,
+    /// whatever its DUP says `[MQTT-4.3.2-5]` `[MQTT-4.3.2-2 of 3.1.1]`. Nor is the QoS 2 id of a publication that was
+    /// refused `[MQTT-4.3.3-9]`.
     fn publish_acknowledged(
         &mut self,
         link_id: LinkId,
@@ -101,7 +104,8 @@ impl Shard {
         let kind = if is_exactly_once { AckKind::PubRec } else { AckKind::PubAck };
         if session.extra().is_some_and(|extra| extra.incoming.contains(packet_id)) {
             if is_exactly_once {
-                // A repeat before PUBREL is answered, not delivered [MQTT-4.3.3-10].
+                // A repeat before PUBREL is answered, not delivered [MQTT-4.3.3-10]
+                // [MQTT-4.3.3-2 of 3.1.1].
                 let answer = Answer::Received(kind, packet_id, ReasonCode::Success);
                 return self.owe(link_id, None, answer, turn);
             }
@@ -164,7 +168,7 @@ impl Shard {
             let answer = Answer::Received(AckKind::PubAck, packet_id, ReasonCode::PacketIdentifierInUse);
             self.owe(link_id, None, answer, turn);
         } else {
-            let why = Why::BrokeRule("MQTT-2.3.1-2", why);
+            let why = Why::BrokeRule("MQTT-2.3.1-2 of 3.1.1", why);
             self.close_link(link_id, Some(ReasonCode::ProtocolError), why, turn);
         }
     }
@@ -253,8 +257,9 @@ impl Shard {
         });
     }
 
-    /// Takes the message over: delivers it to live receivers and asks to keep it for the others. The reason code
-    /// for the publisher, or `None` if it has to be kept and the journal is full.
+    /// Takes the message over: delivers it to live receivers and asks to keep it for the others, so that no session with
+    /// a matching subscription is left out `[MQTT-4.5.0-1]` `[MQTT-4.5.0-1 of 3.1.1]`. The reason code for the
+    /// publisher, or `None` if it has to be kept and the journal is full.
     fn accept(
         &mut self,
         link_id: LinkId,
@@ -330,6 +335,7 @@ impl Shard {
     pub(crate) fn publish_deferred(&mut self, turn: &mut Turn<'_, '_>) {
         for Deferred { message, ticket } in std::mem::take(&mut self.deferred) {
             let view = message.view();
+            // Without RETAIN what is retained stays [MQTT-3.3.1-8] [MQTT-3.3.1-12 of 3.1.1].
             if view.retain {
                 self.retain(&message, turn);
             }
@@ -358,7 +364,9 @@ impl Shard {
         Record::Message { message, groups: self.matcher.kept.iter().filter_map(group).collect() }
     }
 
-    /// Replaces or removes the retained message of a topic `[MQTT-3.3.1-5]` `[MQTT-3.3.1-6]`.
+    /// Replaces the retained message of a topic `[MQTT-3.3.1-5]` `[MQTT-3.3.1-5 of 3.1.1]`, at QoS 0 too
+    /// `[MQTT-3.3.1-7 of 3.1.1]`. An empty one removes it `[MQTT-3.3.1-6]` `[MQTT-3.3.1-10 of 3.1.1]` and is not stored
+    /// itself `[MQTT-3.3.1-7]` `[MQTT-3.3.1-11 of 3.1.1]`.
     fn retain(&mut self, message: &Arc<Message>, turn: &mut Turn<'_, '_>) {
         let view = message.view();
         let mut retained = turn.tables.retained().write();
@@ -405,7 +413,7 @@ impl Shard {
         self.matcher.identifiers = identifiers;
     }
 
-    /// PUBREL from a publisher `[MQTT-4.3.3-11]`.
+    /// PUBREL from a publisher `[MQTT-4.3.3-11]`, whose message may have expired meanwhile `[MQTT-4.3.3-13]`.
     pub(crate) fn pubrel(&mut self, link_id: LinkId, ack: &Ack<'_>, turn: &mut Turn<'_, '_>) {
         let Some(slot) = self.session_of(link_id) else { return };
         let address = self.address(slot);

@@ -44,7 +44,10 @@ struct Grant {
 }
 
 impl Shard {
-    /// SUBSCRIBE `[MQTT-3.8.4-1]`.
+    /// SUBSCRIBE: each filter in turn `[MQTT-3.8.4-5]` `[MQTT-3.8.4-4 of 3.1.1]`, one SUBACK for all `[MQTT-3.8.4-1]`
+    /// `[MQTT-3.8.4-1 of 3.1.1]` with its id `[MQTT-3.8.4-2]` `[MQTT-3.8.4-2 of 3.1.1]` `[MQTT-2.3.1-7 of 3.1.1]` and a
+    /// code for each `[MQTT-3.8.4-5 of 3.1.1]` in their order `[MQTT-3.9.3-1]` `[MQTT-3.9.3-1 of 3.1.1]`. It explains
+    /// nothing that could make it too large `[MQTT-3.9.2-1]` `[MQTT-3.9.2-2]`.
     pub(crate) fn subscribe(&mut self, link_id: LinkId, subscribe: &Subscribe<'_>, turn: &mut Turn<'_, '_>) {
         let Some(slot) = self.session_of(link_id) else { return };
         let identifier = subscribe.properties.subscription_identifiers().next().unwrap_or(0);
@@ -124,7 +127,8 @@ impl Shard {
         routes.find(filter).is_some_and(|filter| routes.target(filter, receiver).is_some())
     }
 
-    /// A subscription of the session's own; an equal filter is replaced `[MQTT-3.8.4-3]`.
+    /// A subscription of the session's own; an equal filter is replaced `[MQTT-3.8.4-3]`
+    /// `[MQTT-3.8.4-3 of 3.1.1]`.
     fn add_subscription(&mut self, slot: u32, wish: &Wish<'_>, turn: &mut Turn<'_, '_>) -> Grant {
         let address = self.address(slot);
         let Some(session) = self.sessions.by_slot_mut(slot) else {
@@ -206,7 +210,10 @@ impl Shard {
         });
     }
 
-    /// UNSUBSCRIBE `[MQTT-3.10.4-4]`.
+    /// UNSUBSCRIBE: each filter in turn, one UNSUBACK for all `[MQTT-3.10.4-6]` `[MQTT-3.10.4-6 of 3.1.1]` with its id
+    /// `[MQTT-3.10.4-4]` `[MQTT-3.10.4-4 of 3.1.1]`, also if nothing was deleted `[MQTT-3.10.4-5]`
+    /// `[MQTT-3.10.4-5 of 3.1.1]`, and codes in their order `[MQTT-3.11.3-1]`. It explains nothing that could make it too
+    /// large `[MQTT-3.11.2-1]` `[MQTT-3.11.2-2]`.
     pub(crate) fn unsubscribe(
         &mut self,
         link_id: LinkId,
@@ -236,7 +243,8 @@ impl Shard {
         self.owe_packet(link_id, is_waiting.then_some(ticket), &packet, Answer::Bytes, turn);
     }
 
-    /// True if there was such a subscription; filters are compared byte by byte `[MQTT-3.10.4-1]`.
+    /// True if there was such a subscription; filters are compared byte by byte `[MQTT-3.10.4-1]`
+    /// `[MQTT-3.10.4-1 of 3.1.1]`. What is published from now on does not match it `[MQTT-3.10.4-2 of 3.1.1]`.
     fn remove_subscription(&mut self, slot: u32, filter_text: &str, turn: &mut Turn<'_, '_>) -> bool {
         let receiver = Receiver::Session(self.address(slot));
         let mut routes = turn.tables.routes_mut();
@@ -325,6 +333,7 @@ fn keep_subscription(
     }
 }
 
+/// The code that says what was granted `[MQTT-3.8.4-7]`.
 fn granted(qos: QoS) -> ReasonCode {
     match qos {
         QoS::AtMostOnce => ReasonCode::Success,

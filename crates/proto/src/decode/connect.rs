@@ -31,6 +31,9 @@ pub fn connect_level(bytes: &[u8]) -> Option<u8> {
     rest.get(usize::from(u16::from_be_bytes(*name_len))).copied()
 }
 
+/// The fields in their order `[MQTT-3.1.3-1]` `[MQTT-3.1.3-1 of 3.1.1]`, those that the flags announce and no others:
+/// will `[MQTT-3.1.2-11 of 3.1.1]`, user name `[MQTT-3.1.2-16]` `[MQTT-3.1.2-18 of 3.1.1]`, password `[MQTT-3.1.2-18]`
+/// `[MQTT-3.1.2-20 of 3.1.1]`.
 pub(super) fn connect<'a>(body: &mut Reader<'a>) -> Result<Connect<'a>, DecodeError> {
     let (version, bridge) = protocol(body)?;
     body.rules.version = version;

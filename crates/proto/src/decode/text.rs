@@ -4,7 +4,8 @@ use super::fault::{self, Fault, TextFaults};
 use super::{DecodeError, Rules};
 use crate::topic::{self, TopicError};
 
-/// Any string `[MQTT-1.5.4-1]` `[MQTT-1.5.4-2]`.
+/// Any string `[MQTT-1.5.4-1]` `[MQTT-1.5.4-2]`. U+FEFF is a character like others and is kept `[MQTT-1.5.4-3]`
+/// `[MQTT-1.5.3-3 of 3.1.1]`.
 pub(super) fn text<'a>(bytes: &'a [u8], ill_formed: &Fault, rules: Rules) -> Result<&'a str, DecodeError> {
     let text = std::str::from_utf8(bytes).map_err(|_| ill_formed.at(rules.version))?;
     if !is_plain(bytes) && bytes.contains(&0) {
