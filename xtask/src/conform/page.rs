@@ -1,6 +1,6 @@
 //! `docs/conformance.md`: every statement with what proves and obeys it, and how longwire and Mosquitto did.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write;
 
 use longwire_conformance::spec::{Family, Side};
@@ -225,7 +225,9 @@ fn unproven(page: &mut String, coverage: &Coverage) {
 fn mosquitto(page: &mut String, report: &Report) {
     page.push_str(MOSQUITTO);
     page.push_str("| scene | it names | expected | came |\n|---|---|---|---|\n");
-    for performance in report.failures() {
+    let (packets, scenes): (Vec<_>, Vec<_>) =
+        report.failures().partition(|performance| performance.name.starts_with(MALFORMED));
+    for performance in scenes {
         let Outcome::Failed { expected, came } = &performance.outcome else { continue };
         let _ = writeln!(
             page,
@@ -236,7 +238,24 @@ fn mosquitto(page: &mut String, report: &Report) {
             escaped(&shortened(came))
         );
     }
+    let mut tables: BTreeMap<&str, Vec<&Performance>> = BTreeMap::new();
+    for performance in packets {
+        let table = performance.name.rsplit_once("::").map_or(MALFORMED, |(table, _)| table);
+        tables.entry(table).or_default().push(performance);
+    }
+    page.push_str(
+        "\nOf the malformed and borderline packets, each a scene of its own, these are taken otherwise:\n\n",
+    );
+    page.push_str("| packets | how many | for example |\n|---|---|---|\n");
+    for (table, failed) in tables {
+        let examples =
+            failed.iter().map(|performance| scene(&performance.name, performance.version)).collect();
+        let _ = writeln!(page, "| `{table}` | {} | {} |", failed.len(), named(examples));
+    }
 }
+
+/// Scenes that are one packet each, thousands of them.
+const MALFORMED: &str = "malformed::";
 
 const MOSQUITTO: &str = "
 ## The same scenes against Mosquitto
