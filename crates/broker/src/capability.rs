@@ -58,7 +58,7 @@ impl Limits {
         })
     }
 
-    /// What a filter asks for in vain (U5-19, U5-21).
+    /// What a filter asks for in vain (U5-19, U5-21) `[MQTT-3.8.3-2 of 3.1.1]`.
     pub(crate) fn missing_for_filter(&self, filter: &str) -> Option<Missing> {
         let shared = topic::shared(filter);
         if shared.is_some() && !self.shared_subscriptions {

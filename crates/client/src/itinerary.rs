@@ -1,4 +1,4 @@
-//! Where to dial next: home, or where a server has sent the client by a Server Reference `[MQTT-4.11.0-1]`.
+//! Where to dial next: home, or where a server has sent the client by a Server Reference `[U5-55]`.
 //!
 //! *Use another server* is a detour, left as soon as a connection on it fails; *server moved* makes a new home. A circle of
 //! servers that send the client to each other ends after a few hops.

@@ -14,7 +14,7 @@ pub const CONTROL_BYTES_MAX: usize = 125;
 /// What a frame is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Bytes of MQTT `[MQTT-6.0.0-1]`.
+    /// Bytes of MQTT `[MQTT-6.0.0-1]` `[MQTT-6.0.0-1 of 3.1.1]`.
     Binary,
     /// The last frame in its direction.
     Close,

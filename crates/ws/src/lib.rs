@@ -1,6 +1,7 @@
 //! WebSocket (RFC 6455) as far as MQTT needs it, as pure code: bytes in, bytes out; no socket, no clock, no random source.
 //!
-//! MQTT travels in binary frames whose borders mean nothing `[MQTT-6.0.0-2]`, so there are no messages here, only a stream
+//! MQTT travels in binary frames whose borders mean nothing `[MQTT-6.0.0-2]`
+//! `[MQTT-6.0.0-2 of 3.1.1]`, so there are no messages here, only a stream
 //! of bytes: [`Reader`] turns what was read into MQTT in place, [`frame`] writes frames around what is sent, and [`upgrade`]
 //! is the exchange of HTTP that comes first. Both sides of each are here, for a client and for a server.
 //!
@@ -22,7 +23,7 @@ pub enum Role {
     Server,
 }
 
-/// The sub-protocol of MQTT `[MQTT-6.0.0-3]`, `[MQTT-6.0.0-4]`.
+/// The sub-protocol of MQTT `[MQTT-6.0.0-3]` `[MQTT-6.0.0-4]` `[MQTT-6.0.0-3 of 3.1.1]` `[MQTT-6.0.0-4 of 3.1.1]`.
 pub const PROTOCOL: &str = "mqtt";
 
 /// Codes of a close frame, as RFC 6455 numbers them.

@@ -64,7 +64,7 @@ impl Sources {
         let mut is_test = false;
         for (number, line) in text.lines().enumerate() {
             let (line, place) = (line.trim(), Place { file: file.to_owned(), line: number + 1 });
-            in_tests |= line == "#[cfg(test)]";
+            in_tests |= line.starts_with("mod tests {");
             if !in_tests {
                 self.quotes.extend(keys(line).into_iter().map(|key| (key, place.clone())));
                 continue;
