@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write;
 
 use longwire_conformance::spec::{Family, Side};
-use longwire_conformance::{Outcome, Performance, Report, Version};
+use longwire_conformance::{Outcome, Performance, Report, Version, faults};
 
 use super::coverage::{Coverage, Row, State, family_name};
 use super::scene_name;
@@ -30,6 +30,7 @@ pub(super) fn write(coverage: &Coverage, results: &Results<'_>) -> String {
         statements(&mut page, coverage, results, family);
     }
     unproven(&mut page, coverage);
+    faults_seen(&mut page);
     if let Some(theirs) = results.theirs {
         mosquitto(&mut page, theirs);
     }
@@ -221,6 +222,31 @@ fn unproven(page: &mut String, coverage: &Coverage) {
         }
     }
 }
+
+fn faults_seen(page: &mut String) {
+    page.push_str(FAULTS);
+    page.push_str("| fault | it | breaks in 5.0 | in 3.1.1 |\n|---|---|---|---|\n");
+    for fault in faults() {
+        let broken = |version| named(fault.breaks(version).into_iter().collect());
+        let _ = writeln!(
+            page,
+            "| {} | {} | {} | {} |",
+            fault.name,
+            escaped(fault.says),
+            broken(Version::V5),
+            broken(Version::V311)
+        );
+    }
+}
+
+const FAULTS: &str = "
+## Does the suite see?
+
+A suite that passes everything proves nothing. So a proxy breaks a good broker in one way at a time, and for each
+statement that is broken by it a scene that names it has to fail. These are the ways; `conformance/tests/faults.rs` plays
+them with every test run.
+
+";
 
 fn mosquitto(page: &mut String, report: &Report) {
     page.push_str(MOSQUITTO);
