@@ -58,6 +58,7 @@ pub fn check_table(fresh: &mut dyn FnMut() -> OpenTable) {
         committed_rows_survive_opening_again,
         what_was_not_committed_is_gone_together,
         revisions_go_on_after_opening_again,
+        keeping_a_copy_changes_nothing,
         a_second_opening_fences_the_first_table,
     ];
     for promise in promises {
@@ -332,6 +333,18 @@ fn revisions_go_on_after_opening_again(open: &OpenTable) {
     table.commit().unwrap();
     drop(table);
     assert!(open().put(b"new", b"value", Expected::Nothing).unwrap() > last);
+}
+
+fn keeping_a_copy_changes_nothing(open: &OpenTable) {
+    let mut table = open();
+    let revision = table.put(b"key", b"value", Expected::Anything).unwrap();
+    table.commit().unwrap();
+    table.put(b"key", b"newer", Expected::Revision(revision)).unwrap();
+    table.keep_copy().unwrap();
+    assert_eq!(&*table.get(b"key").unwrap().unwrap().bytes, b"newer");
+    table.commit().unwrap();
+    drop(table);
+    assert_eq!(&*open().get(b"key").unwrap().unwrap().bytes, b"newer");
 }
 
 fn a_second_opening_fences_the_first_table(open: &OpenTable) {

@@ -11,9 +11,12 @@
 //! durable, all of it: recovery never builds on a block that another crash could take away.
 //!
 //! [`contract`] holds the promises as tests that every implementation runs; [`memory`] is the implementation that
-//! forgets when the process ends.
+//! forgets when the process ends, [`local`] the one on the files of this machine, all of which it reaches through
+//! [`disk`].
 
 pub mod contract;
+pub mod disk;
+pub mod local;
 pub mod memory;
 
 use std::error::Error;
@@ -56,7 +59,7 @@ pub trait Lane: Send {
     /// The block that holds `position`; `None` if it was trimmed or not appended yet.
     ///
     /// # Errors
-    /// [`LaneError::Io`] if the block is there but cannot be read.
+    /// [`LaneError::Damaged`] if the block was there and is lost, [`LaneError::Io`] if it cannot be read now.
     fn read(&self, position: Position) -> Result<Option<Block>, LaneError>;
 
     /// Lets go of whole blocks whose records all lie below `before`. Blocks that are not durable yet stay. How soon
@@ -127,6 +130,15 @@ pub trait Table: Send {
     /// # Errors
     /// [`TableError`]; nothing has become durable, and committing again is allowed.
     fn commit(&mut self) -> Result<(), TableError>;
+
+    /// Sets aside a copy of what was committed, which an opening falls back to should the table be damaged. The two
+    /// newest copies are kept. Where nothing can be damaged, or something else takes care of it, this does nothing.
+    ///
+    /// # Errors
+    /// [`TableError`]; the table itself is as it was.
+    fn keep_copy(&mut self) -> Result<(), TableError> {
+        Ok(())
+    }
 }
 
 /// What a write to a table expects to find.
@@ -172,6 +184,14 @@ pub enum LaneError {
     /// This node: another writer has opened the lane. Nothing submitted through this handle will become durable any
     /// more; the node must stop answering for it.
     Fenced,
+    /// The operator: these records were appended and cannot be read, because what they are stored in is damaged. A
+    /// reader goes on after the last of them.
+    Damaged {
+        /// First record that is lost.
+        first: Position,
+        /// Last record that is lost.
+        last: Position,
+    },
     /// The operator: the ground itself fails.
     Io(io::Error),
 }
@@ -183,6 +203,9 @@ impl fmt::Display for LaneError {
                 write!(out, "the log is full: a block needs {needed_bytes} bytes, {free_bytes} are free")
             }
             LaneError::Fenced => out.write_str("another writer has taken over the log"),
+            LaneError::Damaged { first, last } => {
+                write!(out, "records {first} to {last} are lost: the log is damaged there")
+            }
             LaneError::Io(cause) => write!(out, "the log cannot be read or written: {cause}"),
         }
     }
@@ -192,7 +215,7 @@ impl Error for LaneError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             LaneError::Io(cause) => Some(cause),
-            LaneError::Full { .. } | LaneError::Fenced => None,
+            LaneError::Full { .. } | LaneError::Fenced | LaneError::Damaged { .. } => None,
         }
     }
 }
