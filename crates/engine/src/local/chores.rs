@@ -210,7 +210,12 @@ pub(crate) fn make_spare(
     made
 }
 
-fn create_filled(disk: &dyn Disk, path: &Path, size: u64, stop: &AtomicBool) -> io::Result<Arc<dyn DiskFile>> {
+fn create_filled(
+    disk: &dyn Disk,
+    path: &Path,
+    size: u64,
+    stop: &AtomicBool,
+) -> io::Result<Arc<dyn DiskFile>> {
     let file = disk.create(path)?;
     file.reserve(size)?;
     let zeros = vec![0; FILL_BYTES.min(size) as usize];

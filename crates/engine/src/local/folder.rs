@@ -97,6 +97,11 @@ impl Folder {
         };
         // Only a word for others: a full disk is no reason to stay away.
         let _ = lock.sign(&format!("{}\n", process::id()));
+        // Names that are there, the folder's own among them, may never have been synced.
+        let above = path.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        for folder in [path, above] {
+            disk.sync_folder(folder).map_err(io)?;
+        }
         let watch = Watch::default();
         let epoch = read_format(&*disk, path, &watch)?;
         Ok(Folder(Arc::new(Held {

@@ -195,7 +195,7 @@ impl Log {
             self.commit()?;
         }
         let frame_bytes = self.frame_bytes_with(block);
-        let grown = frame_bytes - self.waiting.frame_bytes();
+        let grown = self.used_bytes_of(frame_bytes) - self.used_bytes_of(self.waiting.frame_bytes());
         let free = self.options.bytes_max.saturating_sub(self.bytes());
         if grown > free {
             return Err(LaneError::Full { needed_bytes: grown, free_bytes: free });
@@ -303,21 +303,30 @@ impl Log {
         };
         self.next_sequence += 1;
         let index = Index::empty(header.first, header.first_commit);
-        self.segments.push_back(Segment { path: spare.path, file: spare.file, header, index });
+        self.segments.push_back(Segment {
+            path: spare.path,
+            file: spare.file,
+            header,
+            index,
+            is_closed: false,
+        });
         self.has_active = true;
         Ok(())
     }
 
-    /// Has the segments in front of the present one sealed, which is the first thing that happens after it is safe that
-    /// they are followed by another.
+    /// Has the segments in front of the present one sealed. That they are followed by another is only said when that one
+    /// is safe, since otherwise a power cut would make it look lost.
     fn close_before(&mut self) {
+        let is_safe = self.options.durability == Durability::Fsync;
         let last = self.segments.len() - 1;
         for segment in self.segments.iter_mut().take(last).rev() {
-            if segment.header.is_continued {
+            if std::mem::replace(&mut segment.is_closed, true) {
                 break;
             }
-            segment.header.is_continued = true;
-            segment.header.revision += 1;
+            if is_safe {
+                segment.header.is_continued = true;
+                segment.header.revision += 1;
+            }
             self.chores.ask(Chore::Seal {
                 path: segment.path.clone(),
                 file: Arc::clone(&segment.file),
@@ -365,6 +374,7 @@ impl Log {
         if self.spare_has_room(frame_bytes) {
             return Ok(());
         }
+        self.watch.count(|counters| counters.waits_for_segment += 1);
         let made = if frame_bytes > self.largest_frame_bytes() {
             self.make_large_spare(frame_bytes)
         } else {
@@ -372,16 +382,16 @@ impl Log {
             self.is_spare_asked = false;
             self.chores.wait()
         };
-        self.watch.count(|counters| counters.waits_for_segment += 1);
         match made {
             Ok(spare) => {
                 self.put_back_spare();
                 self.spare = Some(spare);
                 Ok(())
             }
-            Err(cause) if cause.kind() == io::ErrorKind::StorageFull => {
-                Err(LaneError::Full { needed_bytes: self.options.segment_bytes.max(frame_bytes), free_bytes: 0 })
-            }
+            Err(cause) if cause.kind() == io::ErrorKind::StorageFull => Err(LaneError::Full {
+                needed_bytes: self.options.segment_bytes.max(frame_bytes),
+                free_bytes: 0,
+            }),
             Err(cause) => Err(LaneError::Io(cause)),
         }
     }
@@ -441,11 +451,14 @@ impl Log {
             return Ok(Some(self.newest[before].clone()));
         }
         let at = self.segments.partition_point(|segment| segment.header.first <= position);
-        let Some(segment) = at.checked_sub(1).map(|at| &self.segments[at]) else { return Ok(None) };
-        if position >= segment.index.next {
-            let following = self.segments.get(at).map_or(self.next, |following| following.header.first);
-            return Err(LaneError::Damaged { first: segment.index.next, last: following - 1 });
-        }
+        let segment = at.checked_sub(1).map(|at| &self.segments[at]);
+        let Some(segment) = segment.filter(|segment| position < segment.index.next) else {
+            // A whole segment is missing.
+            let first = segment.map_or(self.floor, |before| before.index.next);
+            let following =
+                self.segments.get(at).map_or(self.durable + 1, |following| following.header.first);
+            return Err(LaneError::Damaged { first, last: following - 1 });
+        };
         let mut pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
         let part = if let Some(part) = pages.find(position) {
             part
@@ -538,8 +551,8 @@ impl Log {
         let is_synced = self.options.durability == Durability::Fsync;
         let Some(segment) = self.segments.back_mut() else { return Ok(()) };
         let file = &segment.file;
-        let written =
-            segment::write_header(&**file, &header).and_then(|()| if is_synced { file.sync() } else { Ok(()) });
+        let written = segment::write_header(&**file, &header)
+            .and_then(|()| if is_synced { file.sync() } else { Ok(()) });
         if let Err(cause) = written {
             // Which header is there now is not known, so no frame may follow it.
             self.has_active = false;
@@ -560,7 +573,7 @@ impl Log {
                 self.chores.ask(Chore::Remove(segment.path));
             }
         }
-        let first = self.first();
+        let first = self.floor;
         while self.newest.front().is_some_and(|block| block.first < first)
             && let Some(block) = self.newest.pop_front()
         {
@@ -569,13 +582,21 @@ impl Log {
         self.pages.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
+    /// Segments begin here, unless the oldest is missing.
     fn first(&self) -> Position {
-        self.segments.front().map_or(self.durable + 1, |segment| segment.header.first)
+        self.floor
     }
 
     fn bytes(&self) -> u64 {
-        let waiting = self.waiting.frame_bytes();
+        let waiting = self.used_bytes_of(self.waiting.frame_bytes());
         self.segments.iter().map(Segment::used_bytes).sum::<u64>() + waiting
+    }
+
+    /// What a frame adds to the bytes in use, with the header of the segment that it may begin.
+    fn used_bytes_of(&self, frame_bytes: u64) -> u64 {
+        let begins_segment =
+            self.segments.back().is_none_or(Segment::is_empty) || !self.active_has_room(frame_bytes);
+        if frame_bytes > 0 && begins_segment { frame_bytes + FRAMES_OFFSET } else { frame_bytes }
     }
 }
 

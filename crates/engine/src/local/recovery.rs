@@ -129,7 +129,7 @@ impl Recoverer<'_> {
         let spare = self.one_spare(files.spares);
         let report = Recovery {
             segments: files.segments.iter().filter(|segment| !segment.is_empty()).count(),
-            first: files.segments.first().map_or(next, |segment| segment.header.first),
+            first: floor,
             last: next - 1,
             torn_bytes,
             damages: self.damages,
@@ -152,6 +152,8 @@ impl Recoverer<'_> {
 
     fn read_headers(&mut self) -> Result<Files, FolderError> {
         let folder = self.log_folder();
+        // A name that is there may be one that was never synced, and what is built on it would go with it.
+        self.disk.sync_folder(&folder).map_err(|cause| self.io(cause))?;
         let mut files = Files::default();
         for name in self.disk.list(&folder).map_err(|cause| self.io(cause))? {
             let path = folder.join(&name);
@@ -165,7 +167,13 @@ impl Recoverer<'_> {
             let header = match segment::read_header(&*file) {
                 Ok((header, is_damaged)) => {
                     if is_damaged {
-                        self.damage(&path, 0, FRAMES_OFFSET, None, "one of the two copies of its header is damaged");
+                        self.damage(
+                            &path,
+                            0,
+                            FRAMES_OFFSET,
+                            None,
+                            "one of the two copies of its header is damaged",
+                        );
                         let healed = segment::write_header(&*file, &header).and_then(|()| file.sync());
                         healed.map_err(|cause| self.io(cause))?;
                     }
@@ -186,7 +194,13 @@ impl Recoverer<'_> {
                 Kind::Spare => drop(self.disk.remove(&path)),
                 Kind::Active | Kind::Sealed { .. } => {
                     let index = Index::empty(header.first, header.first_commit);
-                    files.segments.push(Segment { path, file, header, index });
+                    files.segments.push(Segment {
+                        path,
+                        file,
+                        header,
+                        index,
+                        is_closed: header.is_continued,
+                    });
                 }
             }
         }
@@ -271,7 +285,8 @@ impl Recoverer<'_> {
             ends_marked = frame.is_mark();
             reading.synced = reading.synced.max(frame.synced);
             let expected = index.last_commit + 1;
-            let lost_before = if frame.is_mark() { frame.commit >= expected } else { frame.commit > expected };
+            let lost_before =
+                if frame.is_mark() { frame.commit >= expected } else { frame.commit > expected };
             if lost_before && frame.first >= index.next {
                 let hole = Hole {
                     offset: index.end,
@@ -302,7 +317,8 @@ impl Recoverer<'_> {
         if !is_known && !ends_marked && limit == u64::MAX {
             // Nobody can tell what was in a part that is not there.
             let bytes = segment.header.size.max(length) - index.end;
-            let hole = Hole { offset: index.end, bytes, first: index.next, last: index.next + UNKNOWN_LOSS - 1 };
+            let hole =
+                Hole { offset: index.end, bytes, first: index.next, last: index.next + UNKNOWN_LOSS - 1 };
             self.hole(&segment.path, hole);
             index.holes.push(hole);
             index.next += UNKNOWN_LOSS;
@@ -484,7 +500,14 @@ impl Recoverer<'_> {
         self.damage(path, hole.offset, hole.bytes, lost, "it was synced, and is not what was written");
     }
 
-    fn damage(&mut self, file: &Path, offset: u64, bytes: u64, lost: Option<(Position, Position)>, what: &str) {
+    fn damage(
+        &mut self,
+        file: &Path,
+        offset: u64,
+        bytes: u64,
+        lost: Option<(Position, Position)>,
+        what: &str,
+    ) {
         self.damages.push(Damage { file: file.to_owned(), offset, bytes, lost, what: what.to_owned() });
     }
 

@@ -112,6 +112,8 @@ pub(crate) struct Segment {
     pub(crate) file: Arc<dyn DiskFile>,
     pub(crate) header: Header,
     pub(crate) index: Index,
+    /// It was told that another one follows.
+    pub(crate) is_closed: bool,
 }
 
 /// Why a header could not be read.
@@ -225,7 +227,9 @@ pub(crate) fn read_header(file: &dyn DiskFile) -> Result<(Header, bool), Unreada
         let mut copy = [0; HEADER_BYTES];
         let read = disk::read_up_to(file, offset, &mut copy).map_err(Unreadable::Io)?;
         match Header::decode(&copy[..read]) {
-            Ok(header) if newest.is_none_or(|newest| header.revision > newest.revision) => newest = Some(header),
+            Ok(header) if newest.is_none_or(|newest| header.revision > newest.revision) => {
+                newest = Some(header)
+            }
             Ok(_) => {}
             Err(Unreadable::Damaged) => is_damaged = true,
             Err(cause) => return Err(cause),
@@ -260,9 +264,9 @@ impl Index {
     /// The part of the file in which `position` is, if it is there at all.
     pub(crate) fn part_with(&self, position: Position, first: Position) -> Part {
         let after = self.entries.partition_point(|entry| entry.first <= position);
-        let start = after.checked_sub(1).map_or(Entry { first, offset: FRAMES_OFFSET }, |at| self.entries[at]);
-        let end =
-            self.entries.get(after).copied().unwrap_or(Entry { first: self.next, offset: self.end });
+        let start =
+            after.checked_sub(1).map_or(Entry { first, offset: FRAMES_OFFSET }, |at| self.entries[at]);
+        let end = self.entries.get(after).copied().unwrap_or(Entry { first: self.next, offset: self.end });
         Part { offsets: start.offset..end.offset, positions: start.first..end.first }
     }
 

@@ -104,7 +104,14 @@ impl Watch {
 
 impl fmt::Display for Damage {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{}, bytes {} to {}: {}", self.file.display(), self.offset, self.offset + self.bytes, self.what)?;
+        write!(
+            out,
+            "{}, bytes {} to {}: {}",
+            self.file.display(),
+            self.offset,
+            self.offset + self.bytes,
+            self.what
+        )?;
         match self.lost {
             Some((first, last)) => write!(out, "; records {first} to {last} are lost"),
             None => out.write_str("; no record is known to be lost"),

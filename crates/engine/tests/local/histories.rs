@@ -170,7 +170,8 @@ impl History {
             assert!(self.disk.is_off(), "seed {}: position {position} cannot be read", self.seed);
             return;
         };
-        let expected = self.submitted.iter().find(|block| block.first <= position && position <= block.last());
+        let expected =
+            self.submitted.iter().find(|block| block.first <= position && position <= block.last());
         if position >= lane.first() {
             assert_eq!(found.as_ref(), expected, "seed {}: position {position}", self.seed);
         } else {
@@ -181,7 +182,8 @@ impl History {
     /// The process or the machine ends; sometimes again while it comes back.
     fn end(&mut self, told: &mut Told) {
         told.crashes += 1;
-        self.disk = if self.power_cuts && self.random.chance(70) { self.disk.crash() } else { self.disk.kill() };
+        self.disk =
+            if self.power_cuts && self.random.chance(70) { self.disk.crash() } else { self.disk.kill() };
         while self.random.chance(40) {
             told.crashes_in_recovery += 1;
             self.disk.turn_off_at(1 + self.random.below(20));
@@ -214,7 +216,11 @@ impl History {
     fn check(&self, lane: &LocalLane, restored: &[Block]) {
         let seed = self.seed;
         assert_eq!(lane.durable() + 1, lane.next(), "seed {seed}: what came back could still go");
-        assert!(lane.durable() >= self.acknowledged, "seed {seed}: acknowledged {} is lost", self.acknowledged);
+        assert!(
+            lane.durable() >= self.acknowledged,
+            "seed {seed}: acknowledged {} is lost",
+            self.acknowledged
+        );
         let first_kept =
             self.submitted.iter().find(|block| block.last() >= self.trimmed).map(|block| block.first);
         let first_kept = first_kept.filter(|first| *first <= self.acknowledged);
