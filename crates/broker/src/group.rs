@@ -61,6 +61,9 @@ struct GroupLog {
     settled: Position,
     /// Positions handed out or queued, and not finished.
     open: BTreeSet<Position>,
+    /// Positions beyond `read_through` that need not be read again: finished, or held by a member, since before the
+    /// broker was started.
+    skipped: BTreeSet<Position>,
 }
 
 impl GroupMail {
@@ -150,6 +153,19 @@ impl Group {
     /// Bytes of the messages that wait.
     pub(crate) fn queue_bytes(&self) -> usize {
         self.queue_bytes
+    }
+
+    /// Takes up where it stood: everything up to `settled` is finished.
+    pub(crate) fn restore(
+        &mut self,
+        settled: Position,
+        mut finished: BTreeSet<Position>,
+        lent: BTreeSet<Position>,
+    ) {
+        finished.extend(&lent);
+        let skipped = finished;
+        self.log =
+            GroupLog { read_through: settled, behind: true, reading: false, settled, open: lent, skipped };
     }
 
     fn settled_through(&self) -> Position {
@@ -263,7 +279,7 @@ impl Shard {
         let Some(group) = self.groups.get_mut(&group_ref) else { return };
         group.log.reading = false;
         for entry in page.entries {
-            if entry.position > group.log.read_through {
+            if entry.position > group.log.read_through && !group.log.skipped.remove(&entry.position) {
                 group.log.open.insert(entry.position);
                 let lent = Lent { group: group_ref, message: entry.message, position: Some(entry.position) };
                 group.push(lent, false);

@@ -8,8 +8,10 @@ use std::sync::Arc;
 use longwire_proto::{PacketId, QoS};
 
 use crate::address::{GroupRef, SessionRef};
-use crate::message::{Head, Message, MessageView, Millis};
+use crate::field::{self, Reader};
+use crate::message::{Message, Millis};
 use crate::routes::TargetOptions;
+use crate::will::Will;
 
 /// Place of a record in the log.
 pub type Position = u64;
@@ -25,19 +27,24 @@ pub enum Record {
         /// durable member.
         groups: Box<[GroupRef]>,
     },
-    /// A session that outlives its connection began, or changed its expiry interval (seconds).
+    /// A session that outlives its connection began or was resumed: it is connected, its expiry interval (seconds) is
+    /// this, and it has no will yet.
     SessionBegun { session: SessionRef, client_id: Box<str>, expiry_secs: u32 },
     /// It ended.
     SessionEnded { session: SessionRef },
-    /// It lost its connection; its expiry interval runs from this moment.
-    SessionLeft { session: SessionRef, at: Millis },
-    /// It subscribed, or changed a subscription. The filter is whole, `$share/name/` included.
+    /// It lost its connection; its expiry interval runs from this moment. Its will waits for its delay, or is gone.
+    SessionLeft { session: SessionRef, at: Millis, expiry_secs: u32, has_will: bool },
+    /// Its present connection has a will `[MQTT-3.1.2-7]`.
+    WillSet { session: SessionRef, will: Box<Will> },
+    /// Its will was published; in one ticket with the message, so that it is never published twice.
+    WillPublished { session: SessionRef },
+    /// It subscribed, or changed a subscription. The filter is whole, `$share/name/` included; the group is that of a
+    /// shared one.
     Subscribed {
         session: SessionRef,
         filter: Box<str>,
         options: TargetOptions,
         identifier: u32,
-        /// Address of the shared group, which is of this run only and not written.
         group: Option<GroupRef>,
     },
     /// It unsubscribed.
@@ -49,8 +56,17 @@ pub enum Record {
     InboundReceived { session: SessionRef, packet_id: PacketId },
     /// It released that id `[MQTT-4.3.3-11]`.
     InboundReleased { session: SessionRef, packet_id: PacketId },
-    /// A kept message was sent to it under this id.
-    Delivered { session: SessionRef, packet_id: PacketId, position: Position, qos: QoS },
+    /// A kept message was sent to it under this id, with this RETAIN; the group is that of a shared subscription.
+    Delivered {
+        session: SessionRef,
+        packet_id: PacketId,
+        position: Position,
+        qos: QoS,
+        retain: bool,
+        group: Option<GroupRef>,
+    },
+    /// A retained message was sent to it under this id, since it had subscribed.
+    RetainedDelivered { session: SessionRef, packet_id: PacketId, qos: QoS, message: Arc<Message> },
     /// It sent PUBREC: the PUBLISH may never be sent again `[MQTT-4.3.3-6]`.
     Received { session: SessionRef, packet_id: PacketId },
     /// It finished the delivery of that id.
@@ -73,36 +89,52 @@ const DELIVERED: u8 = 9;
 const RECEIVED: u8 = 10;
 const SETTLED: u8 = 11;
 const GROUP_ENDED: u8 = 12;
+const WILL_SET: u8 = 13;
+const WILL_PUBLISHED: u8 = 14;
+const RETAINED_DELIVERED: u8 = 15;
 
 impl Record {
     /// Appends the record's bytes.
     pub fn encode(&self, out: &mut Vec<u8>) {
         match self {
-            Record::Message { message, groups } => encode_message(&message.view(), groups, out),
-            Record::SessionBegun { session, client_id, expiry_secs } => {
-                put_session(out, SESSION_BEGUN, *session);
-                out.extend_from_slice(&expiry_secs.to_be_bytes());
-                put_text(out, client_id);
+            Record::Message { message, groups } => {
+                out.push(MESSAGE);
+                field::put_message(out, message);
+                out.extend_from_slice(&(groups.len() as u32).to_be_bytes());
+                groups.iter().for_each(|group| field::put_group(out, *group));
             }
-            Record::SessionEnded { session } => put_session(out, SESSION_ENDED, *session),
+            Record::SessionBegun { session, client_id, expiry_secs } => {
+                put_head(out, SESSION_BEGUN, *session);
+                out.extend_from_slice(&expiry_secs.to_be_bytes());
+                field::put_text(out, client_id);
+            }
+            Record::SessionEnded { session } => put_head(out, SESSION_ENDED, *session),
             Record::GroupEnded { group, joins } => {
                 out.push(GROUP_ENDED);
-                put_group(out, *group);
+                field::put_group(out, *group);
                 out.extend_from_slice(&joins.to_be_bytes());
             }
-            Record::SessionLeft { session, at } => {
-                put_session(out, SESSION_LEFT, *session);
+            Record::SessionLeft { session, at, expiry_secs, has_will } => {
+                put_head(out, SESSION_LEFT, *session);
                 out.extend_from_slice(&at.to_be_bytes());
+                out.extend_from_slice(&expiry_secs.to_be_bytes());
+                out.push(u8::from(*has_will));
             }
-            Record::Subscribed { session, filter, options, identifier, group: _ } => {
-                put_session(out, SUBSCRIBED, *session);
+            Record::WillSet { session, will } => {
+                put_head(out, WILL_SET, *session);
+                field::put_will(out, will);
+            }
+            Record::WillPublished { session } => put_head(out, WILL_PUBLISHED, *session),
+            Record::Subscribed { session, filter, options, identifier, group } => {
+                put_head(out, SUBSCRIBED, *session);
                 out.push(options.to_bits());
                 out.extend_from_slice(&identifier.to_be_bytes());
-                put_text(out, filter);
+                field::put_group_if(out, *group);
+                field::put_text(out, filter);
             }
             Record::Unsubscribed { session, filter } => {
-                put_session(out, UNSUBSCRIBED, *session);
-                put_text(out, filter);
+                put_head(out, UNSUBSCRIBED, *session);
+                field::put_text(out, filter);
             }
             Record::InboundReceived { session, packet_id } => {
                 put_id(out, INBOUND_RECEIVED, *session, *packet_id);
@@ -110,10 +142,16 @@ impl Record {
             Record::InboundReleased { session, packet_id } => {
                 put_id(out, INBOUND_RELEASED, *session, *packet_id);
             }
-            Record::Delivered { session, packet_id, position, qos } => {
+            Record::Delivered { session, packet_id, position, qos, retain, group } => {
                 put_id(out, DELIVERED, *session, *packet_id);
                 out.extend_from_slice(&position.to_be_bytes());
-                out.push(*qos as u8);
+                field::put_qos(out, *qos, *retain);
+                field::put_group_if(out, *group);
+            }
+            Record::RetainedDelivered { session, packet_id, qos, message } => {
+                put_id(out, RETAINED_DELIVERED, *session, *packet_id);
+                field::put_qos(out, *qos, true);
+                field::put_message(out, message);
             }
             Record::Received { session, packet_id } => put_id(out, RECEIVED, *session, *packet_id),
             Record::Settled { session, packet_id } => put_id(out, SETTLED, *session, *packet_id),
@@ -125,9 +163,9 @@ impl Record {
     /// # Errors
     /// [`DamagedRecord`] if the bytes are cut short or no record.
     pub fn decode(bytes: &[u8]) -> Result<(Record, &[u8]), DamagedRecord> {
-        let mut reader = Reader { rest: bytes };
-        let record = reader.record().ok_or(DamagedRecord)?;
-        Ok((record, reader.rest))
+        let mut reader = Reader::new(bytes);
+        let record = read(&mut reader).ok_or(DamagedRecord)?;
+        Ok((record, reader.rest()))
     }
 
     /// Bytes this record will take, roughly: what back-pressure counts before it is encoded.
@@ -136,153 +174,81 @@ impl Record {
             Record::Message { message, groups } => message.len() + 40 + 8 * groups.len(),
             Record::SessionBegun { client_id, .. } => client_id.len() + 32,
             Record::Subscribed { filter, .. } | Record::Unsubscribed { filter, .. } => filter.len() + 32,
+            Record::WillSet { will, .. } => will.len() + 48,
+            Record::RetainedDelivered { message, .. } => message.len() + 48,
             _ => 32,
         }
     }
 }
 
-fn encode_message(view: &MessageView<'_>, groups: &[GroupRef], out: &mut Vec<u8>) {
-    put_session(out, MESSAGE, view.publisher);
-    out.extend_from_slice(&(groups.len() as u32).to_be_bytes());
-    for group in groups {
-        put_group(out, *group);
-    }
-    out.push(view.qos as u8 | u8::from(view.retain) << 2);
-    out.extend_from_slice(&view.expires_at.to_be_bytes());
-    out.extend_from_slice(&(view.publisher_id.len() as u16).to_be_bytes());
-    out.extend_from_slice(&(view.topic.len() as u16).to_be_bytes());
-    out.extend_from_slice(&(view.properties.as_bytes().len() as u32).to_be_bytes());
-    out.extend_from_slice(&(view.len() as u32).to_be_bytes());
-    view.write_content(out);
-}
-
-fn put_session(out: &mut Vec<u8>, kind: u8, session: SessionRef) {
+fn put_head(out: &mut Vec<u8>, kind: u8, session: SessionRef) {
     out.push(kind);
-    out.extend_from_slice(&session.slot.to_be_bytes());
-    out.extend_from_slice(&session.generation.to_be_bytes());
-    out.extend_from_slice(&session.shard.to_be_bytes());
-}
-
-fn put_group(out: &mut Vec<u8>, group: GroupRef) {
-    out.extend_from_slice(&group.slot.to_be_bytes());
-    out.extend_from_slice(&group.generation.to_be_bytes());
-    out.extend_from_slice(&group.shard.to_be_bytes());
+    field::put_session(out, session);
 }
 
 fn put_id(out: &mut Vec<u8>, kind: u8, session: SessionRef, packet_id: PacketId) {
-    put_session(out, kind, session);
+    put_head(out, kind, session);
     out.extend_from_slice(&packet_id.get().to_be_bytes());
 }
 
-fn put_text(out: &mut Vec<u8>, text: &str) {
-    out.extend_from_slice(&(text.len() as u16).to_be_bytes());
-    out.extend_from_slice(text.as_bytes());
-}
-
-struct Reader<'a> {
-    rest: &'a [u8],
-}
-
-impl<'a> Reader<'a> {
-    fn record(&mut self) -> Option<Record> {
-        let kind = self.u8()?;
-        let session = SessionRef { slot: self.u32()?, generation: self.u16()?, shard: self.u16()? };
-        Some(match kind {
-            MESSAGE => {
-                let groups = self.groups()?;
-                Record::Message { message: self.message(session)?, groups }
-            }
-            GROUP_ENDED => {
-                let SessionRef { slot, generation, shard } = session;
-                Record::GroupEnded { group: GroupRef { slot, generation, shard }, joins: self.u32()? }
-            }
-            SESSION_BEGUN => {
-                let expiry_secs = self.u32()?;
-                Record::SessionBegun { session, client_id: self.text()?.into(), expiry_secs }
-            }
-            SESSION_ENDED => Record::SessionEnded { session },
-            SESSION_LEFT => Record::SessionLeft { session, at: self.u64()? },
-            SUBSCRIBED => {
-                let options = TargetOptions::from_bits(self.u8()?)?;
-                let identifier = self.u32()?;
-                Record::Subscribed { session, filter: self.text()?.into(), options, identifier, group: None }
-            }
-            UNSUBSCRIBED => Record::Unsubscribed { session, filter: self.text()?.into() },
-            INBOUND_RECEIVED => Record::InboundReceived { session, packet_id: self.packet_id()? },
-            INBOUND_RELEASED => Record::InboundReleased { session, packet_id: self.packet_id()? },
-            DELIVERED => Record::Delivered {
-                session,
-                packet_id: self.packet_id()?,
-                position: self.u64()?,
-                qos: QoS::from_bits(self.u8()?)?,
-            },
-            RECEIVED => Record::Received { session, packet_id: self.packet_id()? },
-            SETTLED => Record::Settled { session, packet_id: self.packet_id()? },
-            _ => return None,
-        })
+/// The record at the start of the bytes, or `None` if they are none.
+fn read(reader: &mut Reader<'_>) -> Option<Record> {
+    let kind = reader.u8()?;
+    match kind {
+        MESSAGE => {
+            let message = reader.message()?;
+            let count = reader.u32()?;
+            let groups = (0..count).map(|_| reader.group()).collect::<Option<_>>()?;
+            return Some(Record::Message { message, groups });
+        }
+        GROUP_ENDED => return Some(Record::GroupEnded { group: reader.group()?, joins: reader.u32()? }),
+        _ => {}
     }
-
-    fn groups(&mut self) -> Option<Box<[GroupRef]>> {
-        let count = self.u32()?;
-        (0..count)
-            .map(|_| Some(GroupRef { slot: self.u32()?, generation: self.u16()?, shard: self.u16()? }))
-            .collect()
-    }
-
-    fn message(&mut self, publisher: SessionRef) -> Option<Arc<Message>> {
-        let flags = self.u8()?;
-        let head = Head {
-            publisher,
-            qos: QoS::from_bits(flags & 3)?,
-            retain: flags & 4 != 0,
-            expires_at: self.u64()?,
-            publisher_id_bytes: self.u16()?,
-            topic_bytes: self.u16()?,
-            property_bytes: self.u32()?,
-        };
-        let len = self.u32()? as usize;
-        let content = self.bytes(len)?;
-        Message::from_parts(head, content).map(Arc::new)
-    }
-
-    fn bytes(&mut self, count: usize) -> Option<&'a [u8]> {
-        let (bytes, rest) = self.rest.split_at_checked(count)?;
-        self.rest = rest;
-        Some(bytes)
-    }
-
-    fn u8(&mut self) -> Option<u8> {
-        self.bytes(1).map(|bytes| bytes[0])
-    }
-
-    fn u16(&mut self) -> Option<u16> {
-        self.bytes(2)?.try_into().ok().map(u16::from_be_bytes)
-    }
-
-    fn u32(&mut self) -> Option<u32> {
-        self.bytes(4)?.try_into().ok().map(u32::from_be_bytes)
-    }
-
-    fn u64(&mut self) -> Option<u64> {
-        self.bytes(8)?.try_into().ok().map(u64::from_be_bytes)
-    }
-
-    fn text(&mut self) -> Option<&'a str> {
-        let len = usize::from(self.u16()?);
-        std::str::from_utf8(self.bytes(len)?).ok()
-    }
-
-    fn packet_id(&mut self) -> Option<PacketId> {
-        PacketId::new(self.u16()?)
-    }
+    let session = reader.session()?;
+    Some(match kind {
+        SESSION_BEGUN => {
+            let expiry_secs = reader.u32()?;
+            Record::SessionBegun { session, client_id: reader.text()?.into(), expiry_secs }
+        }
+        SESSION_ENDED => Record::SessionEnded { session },
+        SESSION_LEFT => Record::SessionLeft {
+            session,
+            at: reader.u64()?,
+            expiry_secs: reader.u32()?,
+            has_will: reader.flag()?,
+        },
+        WILL_SET => Record::WillSet { session, will: Box::new(reader.will()?) },
+        WILL_PUBLISHED => Record::WillPublished { session },
+        SUBSCRIBED => {
+            let options = TargetOptions::from_bits(reader.u8()?)?;
+            let (identifier, group) = (reader.u32()?, reader.group_if()?);
+            Record::Subscribed { session, filter: reader.text()?.into(), options, identifier, group }
+        }
+        UNSUBSCRIBED => Record::Unsubscribed { session, filter: reader.text()?.into() },
+        INBOUND_RECEIVED => Record::InboundReceived { session, packet_id: reader.packet_id()? },
+        INBOUND_RELEASED => Record::InboundReleased { session, packet_id: reader.packet_id()? },
+        DELIVERED => {
+            let (packet_id, position, (qos, retain)) = (reader.packet_id()?, reader.u64()?, reader.qos()?);
+            let group = reader.group_if()?;
+            Record::Delivered { session, packet_id, position, qos, retain, group }
+        }
+        RETAINED_DELIVERED => {
+            let (packet_id, (qos, _)) = (reader.packet_id()?, reader.qos()?);
+            Record::RetainedDelivered { session, packet_id, qos, message: reader.message()? }
+        }
+        RECEIVED => Record::Received { session, packet_id: reader.packet_id()? },
+        SETTLED => Record::Settled { session, packet_id: reader.packet_id()? },
+        _ => return None,
+    })
 }
 
 #[cfg(test)]
 mod tests {
+    use longwire_proto::packet;
     use longwire_proto::property::{PropertiesBuf, Property};
 
     use super::*;
-    use crate::message::NEVER;
+    use crate::message::{MessageView, NEVER};
 
     const SESSION: SessionRef = SessionRef { slot: 7, generation: 3, shard: 1 };
 
@@ -301,10 +267,17 @@ mod tests {
             payload: b"25",
         }
         .to_message();
+        let will = Will::new(&packet::Will {
+            qos: QoS::AtLeastOnce,
+            retain: true,
+            topic: "a/will",
+            payload: b"gone",
+            properties: properties.as_properties(),
+        });
         let options = TargetOptions::from_bits(0b101).unwrap();
         vec![
             Record::Message {
-                message,
+                message: Arc::clone(&message),
                 groups: [
                     GroupRef { slot: 2, generation: 1, shard: 0 },
                     GroupRef { slot: 5, generation: 6, shard: 7 },
@@ -314,18 +287,33 @@ mod tests {
             Record::GroupEnded { group: GroupRef { slot: 2, generation: 1, shard: 3 }, joins: 2 },
             Record::SessionBegun { session: SESSION, client_id: "c".into(), expiry_secs: 60 },
             Record::SessionEnded { session: SESSION },
-            Record::SessionLeft { session: SESSION, at: 5 },
+            Record::SessionLeft { session: SESSION, at: 5, expiry_secs: 6, has_will: true },
+            Record::WillSet { session: SESSION, will: Box::new(will) },
+            Record::WillPublished { session: SESSION },
             Record::Subscribed {
                 session: SESSION,
                 filter: "a/#".into(),
                 options,
                 identifier: 4,
-                group: None,
+                group: Some(GroupRef { slot: 2, generation: 1, shard: 3 }),
             },
             Record::Unsubscribed { session: SESSION, filter: "a/#".into() },
             Record::InboundReceived { session: SESSION, packet_id: id },
             Record::InboundReleased { session: SESSION, packet_id: id },
-            Record::Delivered { session: SESSION, packet_id: id, position: 8, qos: QoS::AtLeastOnce },
+            Record::Delivered {
+                session: SESSION,
+                packet_id: id,
+                position: 8,
+                qos: QoS::AtLeastOnce,
+                retain: true,
+                group: None,
+            },
+            Record::RetainedDelivered {
+                session: SESSION,
+                packet_id: id,
+                qos: QoS::ExactlyOnce,
+                message: Arc::clone(&message),
+            },
             Record::Received { session: SESSION, packet_id: id },
             Record::Settled { session: SESSION, packet_id: id },
         ]

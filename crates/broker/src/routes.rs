@@ -153,6 +153,18 @@ impl Routes {
         group
     }
 
+    /// Founds a durable group at the address that it had before; its members [`join`](Routes::join) it, and are not
+    /// counted among the `joins` of durable members again. False if another group has the address or the name.
+    pub fn restore_group(&mut self, address: GroupRef, full: &str, filter: &str, joins: u32) -> bool {
+        if self.groups.find(full).is_some() {
+            return false;
+        }
+        let filter = self.filter_or_new(filter);
+        let text = full.into();
+        let group = Group { text, filter, shard: address.shard, members: 0, durable_joins: joins };
+        self.groups.insert_at(address, group)
+    }
+
     /// Takes one member out of the group. The last one ends the group, and the address is stale; if that was a durable
     /// group, whose messages need not be kept any longer, the answer is how often durable members joined it.
     pub fn leave(&mut self, group: GroupRef) -> Option<u32> {

@@ -9,6 +9,7 @@ mod connect;
 mod deliver;
 mod disconnect;
 mod publish;
+mod restore;
 mod subscribe;
 mod subscriptions;
 

@@ -434,11 +434,25 @@ impl Shard {
     pub(crate) fn insert_session(&mut self, session: Session) -> SessionRef {
         let hash = self.key.hash(session.client_id.as_bytes());
         let (slot, generation) = self.sessions.insert(session);
+        self.name_session(hash, slot);
+        SessionRef { slot, generation, shard: self.number }
+    }
+
+    /// Stores a session at the address that it had before; false if another one lives there.
+    pub(crate) fn insert_session_at(&mut self, address: SessionRef, session: Session) -> bool {
+        let hash = self.key.hash(session.client_id.as_bytes());
+        let is_free = self.sessions.insert_at(address.slot, address.generation, session);
+        if is_free {
+            self.name_session(hash, address.slot);
+        }
+        is_free
+    }
+
+    fn name_session(&mut self, hash: u64, slot: u32) {
         let (sessions, key) = (&self.sessions, &self.key);
         self.by_client_id.insert_unique(hash, slot, |&slot| {
             sessions.by_slot(slot).map_or(0, |session| key.hash(session.client_id.as_bytes()))
         });
-        SessionRef { slot, generation, shard: self.number }
     }
 
     /// Takes a session out; its routes and memberships are the caller's to end.

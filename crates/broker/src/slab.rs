@@ -82,6 +82,26 @@ impl<T> Slab<T> {
         (number * PAGE_ENTRIES as u32 + offset as u32, generation)
     }
 
+    /// Adds an entry at an address that it had in an earlier slab; false, and without effect, if the slot is taken.
+    pub fn insert_at(&mut self, slot: u32, generation: u16, value: T) -> bool {
+        let number = slot / PAGE_ENTRIES as u32;
+        while self.pages.len() <= number as usize {
+            self.add_page();
+        }
+        let page = &mut self.pages[number as usize];
+        if !page.insert_at(slot as usize % PAGE_ENTRIES, generation, value) {
+            return false;
+        }
+        if page.is_full() {
+            self.open.remove(&number);
+        }
+        if self.spare == Some(number) {
+            self.spare = None;
+        }
+        self.len += 1;
+        true
+    }
+
     /// Takes the entry out; `None` if the address is stale.
     pub fn remove(&mut self, slot: u32, generation: u16) -> Option<T> {
         self.at(slot, generation)?;
@@ -214,6 +234,41 @@ impl<T> Page<T> {
         (self.entries.len() - 1, generation)
     }
 
+    /// Adds an entry at this place, with this generation; later ones follow it. False if the place is taken.
+    fn insert_at(&mut self, offset: usize, generation: u16, value: T) -> bool {
+        if self.entries.capacity() == 0 {
+            self.entries.reserve_exact(PAGE_ENTRIES);
+        }
+        while self.entries.len() <= offset {
+            self.entries.push(Entry::Free { next: self.free });
+            self.free = (self.entries.len() - 1) as u16;
+        }
+        let Entry::Free { next } = self.entries[offset] else { return false };
+        self.unlink(offset as u16, next);
+        self.entries[offset] = Entry::Used { generation, value };
+        self.used += 1;
+        if generation.wrapping_sub(self.next_generation) < u16::MAX / 2 {
+            self.next_generation = generation.wrapping_add(1);
+        }
+        true
+    }
+
+    /// Takes a place, which `next` follows, out of the list of free ones.
+    fn unlink(&mut self, place: u16, next: u16) {
+        if self.free == place {
+            self.free = next;
+            return;
+        }
+        let mut at = self.free;
+        while let Some(Entry::Free { next: following }) = self.entries.get_mut(usize::from(at)) {
+            if *following == place {
+                *following = next;
+                return;
+            }
+            at = *following;
+        }
+    }
+
     fn remove(&mut self, offset: usize) -> Option<T> {
         let entry = self.entries.get_mut(offset)?;
         if matches!(entry, Entry::Free { .. }) {
@@ -251,6 +306,23 @@ mod tests {
     /// Pages that hold memory.
     fn pages_held<T>(slab: &Slab<T>) -> usize {
         slab.pages.iter().filter(|page| page.entries.capacity() > 0).count()
+    }
+
+    #[test]
+    fn entries_return_to_their_addresses_in_any_order() {
+        let mut slab = Slab::new();
+        let addresses = [(1_500, 7), (3, 9), (0, 2), (1_023, 1), (4, 4)];
+        for (slot, generation) in addresses {
+            assert!(slab.insert_at(slot, generation, slot));
+            assert!(!slab.insert_at(slot, generation, 0), "the slot is taken");
+        }
+        for (slot, generation) in addresses {
+            assert_eq!(slab.at(slot, generation), Some(&slot));
+        }
+        let new: HashSet<(u32, u16)> = (0..3_000).map(|value| slab.insert(value)).collect();
+        assert_eq!((new.len(), slab.len()), (3_000, 3_005), "no address is given out twice");
+        assert!(new.iter().all(|(slot, generation)| *slot >= 1_024 || *generation > 9));
+        assert!(addresses.iter().all(|address| !new.contains(address)));
     }
 
     #[derive(Clone, Debug)]

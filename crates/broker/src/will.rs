@@ -9,16 +9,16 @@ use crate::link::forwarded;
 use crate::message::{MessageView, Millis, NEVER};
 
 /// The will of one session.
-#[derive(Debug)]
-pub(crate) struct Will {
-    qos: QoS,
-    retain: bool,
+#[derive(Clone, Debug)]
+pub struct Will {
+    pub(crate) qos: QoS,
+    pub(crate) retain: bool,
     /// Seconds between the end of the connection and publication; a session's end comes first if it is sooner.
     pub(crate) delay_secs: u32,
-    expiry_secs: Option<u32>,
-    topic: Box<str>,
-    properties: PropertiesBuf,
-    payload: Box<[u8]>,
+    pub(crate) expiry_secs: Option<u32>,
+    pub(crate) topic: Box<str>,
+    pub(crate) properties: PropertiesBuf,
+    pub(crate) payload: Box<[u8]>,
 }
 
 impl Will {
@@ -35,6 +35,11 @@ impl Will {
             properties,
             payload: will.payload.into(),
         }
+    }
+
+    /// Bytes of content.
+    pub(crate) fn len(&self) -> usize {
+        self.topic.len() + self.properties.as_properties().as_bytes().len() + self.payload.len()
     }
 
     /// The will as a publication made now: its expiry counts from here (D13). RETAIN is as CONNECT had it

@@ -250,6 +250,9 @@ impl Journal {
             Record::Unsubscribed { session, filter } => self.unsubscribe(session, &filter),
             // What only recovery needs.
             Record::SessionLeft { .. }
+            | Record::WillSet { .. }
+            | Record::WillPublished { .. }
+            | Record::RetainedDelivered { .. }
             | Record::InboundReceived { .. }
             | Record::InboundReleased { .. }
             | Record::Delivered { .. }
@@ -266,6 +269,10 @@ impl Journal {
         groups: &[GroupRef],
         deliveries: &mut [Vec<LogDelivery>],
     ) {
+        if message.view().qos == QoS::AtMostOnce {
+            // Here because it is retained; its receivers have it.
+            return;
+        }
         self.matcher.find(&self.routes, &message.view());
         let filters_max = if bites(Tooth::PostedOnce) { 1 } else { usize::MAX };
         for &filter in self.matcher.filters().iter().take(filters_max) {

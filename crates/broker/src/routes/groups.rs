@@ -66,6 +66,17 @@ impl Groups {
         GroupRef { slot, generation, shard }
     }
 
+    /// Adds a group at the address that it had before; false if another one has it.
+    pub(super) fn insert_at(&mut self, address: GroupRef, group: Group) -> bool {
+        let hash = self.key.hash(group.text.as_bytes());
+        let is_free = self.entries.insert_at(address.slot, address.generation, group);
+        if is_free {
+            let Groups { key, entries, names } = self;
+            names.insert(hash, address.slot, |number| hash_of(key, entries, number));
+        }
+        is_free
+    }
+
     pub(super) fn remove(&mut self, address: GroupRef) {
         if self.at(address).is_none() {
             return;

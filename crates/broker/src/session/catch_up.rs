@@ -18,7 +18,7 @@ use crate::limits::{PAGE_MESSAGES, RETAINED_VISITS_PER_PAGE};
 use crate::link::{Answer, Copy, LinkState, Sent};
 use crate::message::Message;
 use crate::parcel::{Ask, Page, PageEntry};
-use crate::record::Position;
+use crate::record::{Position, Record};
 use crate::retained;
 use crate::routes::Receiver;
 use crate::session::Queued;
@@ -266,6 +266,11 @@ impl Shard {
         let identifiers = if identifier == 0 { &[][..] } else { &[identifier][..] };
         self.links.begin_message();
         let copy = Copy { now: turn.now, view: &view, qos, retain: true, dup: false, packet_id, identifiers };
+        if let Some(packet_id) = packet_id.filter(|_| is_durable) {
+            let message = Arc::clone(message);
+            let record = Record::RetainedDelivered { session: address, packet_id, qos, message };
+            return self.send_recorded(address, link_id, &copy, record, turn);
+        }
         let sent = self.links.publish(link_id, &copy, turn.effects);
         if let (Sent::TooLarge, Some(packet_id)) = (sent, packet_id) {
             self.give_up(address, packet_id, qos, turn);

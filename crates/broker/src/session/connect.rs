@@ -259,6 +259,9 @@ impl Shard {
             turn.effects
                 .keeps
                 .push((ticket, Record::SessionBegun { session: address, client_id, expiry_secs }));
+            if let Some(will) = session.extra().and_then(|extra| extra.will.clone()) {
+                turn.effects.keeps.push((ticket, Record::WillSet { session: address, will }));
+            }
         }
     }
 

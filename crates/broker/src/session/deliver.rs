@@ -339,21 +339,22 @@ impl Shard {
         let held = Held::Kept { position: copy.position, qos, retain };
         let Some(packet_id) = extra.outgoing.open(qos, held) else { return };
         one.packet_id = Some(packet_id);
-        self.send_recorded(address, link_id, &one, copy.position, turn);
+        let position = copy.position;
+        let record = Record::Delivered { session: address, packet_id, position, qos, retain, group: None };
+        self.send_recorded(address, link_id, &one, record, turn);
     }
 
-    /// Sends a PUBLISH whose packet id belongs to a kept message. At QoS 2 the pairing is kept first, or a restart
-    /// could deliver the message a second time under a new id.
-    fn send_recorded(
+    /// Sends a PUBLISH whose packet id and message are kept as a pair. At QoS 2 they are kept first, or a restart could
+    /// deliver the message a second time under a new id.
+    pub(super) fn send_recorded(
         &mut self,
         session: SessionRef,
         link_id: LinkId,
         copy: &Copy<'_>,
-        position: Position,
+        record: Record,
         turn: &mut Turn<'_, '_>,
     ) {
         let Some(packet_id) = copy.packet_id else { return };
-        let record = Record::Delivered { session, packet_id, position, qos: copy.qos };
         if copy.qos == QoS::ExactlyOnce {
             let Some(bytes) = self.links.encoded(link_id, copy) else {
                 return self.give_up(session, packet_id, copy.qos, turn);
@@ -433,7 +434,9 @@ impl Shard {
         let Some(packet_id) = session.extra_mut().outgoing.open(qos, held) else { return };
         copy.packet_id = Some(packet_id);
         if let Some(position) = lent.position {
-            self.send_recorded(member, link_id, &copy, position, turn);
+            let group = Some(lent.group);
+            let record = Record::Delivered { session: member, packet_id, position, qos, retain, group };
+            self.send_recorded(member, link_id, &copy, record, turn);
         } else if self.links.publish(link_id, &copy, turn.effects) == Sent::TooLarge {
             self.give_up(member, packet_id, qos, turn);
         }

@@ -14,6 +14,7 @@ use crate::event::{Event, Why};
 use crate::group::{leave_group, post_to_group};
 use crate::input::{CloseCause, LinkId};
 use crate::link::LinkState;
+use crate::message::Millis;
 use crate::parcel::GroupMail;
 use crate::record::Record;
 use crate::routes::Receiver;
@@ -164,25 +165,29 @@ impl Shard {
         }
     }
 
-    /// The session outlives its connection: its will and its end get their times.
-    fn wait_for_return(&mut self, address: SessionRef, turn: &mut Turn<'_, '_>) {
+    /// The session outlives its connection, which it loses now: its will and its end get their times.
+    pub(super) fn wait_for_return(&mut self, address: SessionRef, turn: &mut Turn<'_, '_>) {
         let Some(session) = self.sessions.by_slot_mut(address.slot) else { return };
-        let now = turn.now;
-        let after = |secs: u32| now + u64::from(secs) * 1_000;
-        let expiry_due = (session.expiry_secs != u32::MAX).then(|| after(session.expiry_secs));
         let delay_secs = session.extra().and_then(|extra| extra.will.as_ref()).map(|will| will.delay_secs);
         if session.durable {
-            turn.effects.keeps.push((0, Record::SessionLeft { session: address, at: turn.now }));
+            let (expiry_secs, has_will) = (session.expiry_secs, delay_secs.is_some());
+            let left = Record::SessionLeft { session: address, at: turn.now, expiry_secs, has_will };
+            turn.effects.keeps.push((0, left));
         }
         if delay_secs == Some(0) {
             self.publish_will(address, turn);
         }
-        // The session's end comes first if it is sooner (D05); it publishes the will itself.
-        let will_due = delay_secs
-            .filter(|&secs| secs > 0)
-            .map(after)
-            .filter(|&due| expiry_due.is_none_or(|expiry| due < expiry));
+        self.set_timers(address, turn.now);
+    }
+
+    /// When the will and the end of a session are due that lost its connection at `left_at`.
+    pub(super) fn set_timers(&mut self, address: SessionRef, left_at: Millis) {
         let Some(session) = self.sessions.by_slot_mut(address.slot) else { return };
+        let after = |secs: u32| left_at + u64::from(secs) * 1_000;
+        let expiry_due = (session.expiry_secs != u32::MAX).then(|| after(session.expiry_secs));
+        let delay_secs = session.extra().and_then(|extra| extra.will.as_ref()).map(|will| will.delay_secs);
+        // The session's end comes first if it is sooner (D05); it publishes the will itself.
+        let will_due = delay_secs.map(after).filter(|&due| expiry_due.is_none_or(|expiry| due < expiry));
         if will_due.is_none() && expiry_due.is_none() {
             return;
         }
@@ -229,13 +234,18 @@ impl Shard {
     pub(crate) fn publish_will(&mut self, address: SessionRef, turn: &mut Turn<'_, '_>) {
         let Some(session) = self.sessions.by_slot_mut(address.slot) else { return };
         let Some(will) = session.extra_if().and_then(|extra| extra.will.take()) else { return };
-        let client_id = session.client_id.clone();
+        let (client_id, is_durable) = (session.client_id.clone(), session.durable);
         let view = will.view(address, &client_id, turn.now);
         if let Err((_, why)) = self.may_publish(view.topic) {
             let dropped = Event::Dropped { client: client_id.clone(), topic: view.topic.into(), why };
             return turn.effects.events.push(dropped);
         }
-        if self.publish_view(&view, 0, turn).is_none() {
+        // A restart must find either the will or its publication [MQTT-3.1.2-10].
+        let ticket = if is_durable { self.next_ticket() } else { 0 };
+        if is_durable {
+            turn.effects.keeps.push((ticket, Record::WillPublished { session: address }));
+        }
+        if self.publish_view(&view, ticket, turn).is_none() {
             let why = "a will the journal has no room for";
             let dropped = Event::Dropped { client: client_id.clone(), topic: view.topic.into(), why };
             return turn.effects.events.push(dropped);

@@ -340,7 +340,7 @@ impl Shard {
                 self.retain(&message, turn);
             }
             self.matcher.find(turn.tables.routes(), &view);
-            if !self.matcher.kept.is_empty() || (view.retain && view.qos > QoS::AtMostOnce) {
+            if !self.matcher.kept.is_empty() || (view.retain && self.keeps_retained(&view)) {
                 turn.effects.keeps.push((ticket, self.record_of(Arc::clone(&message))));
             } else {
                 // Nothing to keep after all, but an answer may wait: have its ticket confirmed in its order.
@@ -353,6 +353,11 @@ impl Shard {
             self.dispatch(&view, turn);
             self.mailed_to_self -= 1;
         }
+    }
+
+    /// Retained messages are kept, at QoS 0 too as long as there is room; nobody waits for those.
+    fn keeps_retained(&self, view: &MessageView<'_>) -> bool {
+        view.qos > QoS::AtMostOnce || view.payload.is_empty() || !self.journal_full
     }
 
     /// The record of the message that was just matched.
