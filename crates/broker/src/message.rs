@@ -144,6 +144,11 @@ impl Message {
         Some(Message { head, content: content.into() })
     }
 
+    /// The same message, of a publisher whose session lives elsewhere by now.
+    pub fn with_publisher(&self, publisher: SessionRef) -> Message {
+        Message { head: Head { publisher, ..self.head }, content: self.content.clone() }
+    }
+
     /// The message as everything that routes or delivers reads it.
     pub fn view(&self) -> MessageView<'_> {
         self.head.view(&self.content)

@@ -8,7 +8,7 @@
 //! index since it was published.
 
 use std::collections::hash_map::Entry;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use longwire_broker::address::{GroupRef, HashKey, SessionRef};
@@ -24,11 +24,19 @@ use longwire_engine::{Lane, LaneError};
 use longwire_proto::{QoS, topic};
 
 use crate::block;
-use crate::postings::{self, Posting};
+use crate::checkpoint::{Applied, HandOver};
+use crate::ledger::{Content, GroupState, SessionState};
+use crate::postings::{self, Posting, PostingChange};
+use crate::recover::{self, RecoverError};
+use crate::rows::{Moves, TableRows};
 
 /// Bytes appended between two sweeps for what nobody needs any more; an eighth of the log if that is less, or a small
 /// log would be full before anybody looks.
 const SWEEP_EVERY_BYTES: u64 = 8 << 20;
+
+/// A group gets everything; a member's own options are applied when the group hands a message to it.
+const GROUP_OPTIONS: TargetOptions =
+    TargetOptions { qos: QoS::ExactlyOnce, no_local: false, retain_as_published: false, durable: true };
 
 /// What one shard asked for in one turn. Its records are kept together or not at all.
 #[derive(Debug)]
@@ -59,6 +67,18 @@ pub struct Journal {
     ended_groups: HashMap<GroupRef, u32>,
     postings: HashMap<FilterId, Posting>,
     matcher: Matcher,
+    /// Numbers given to postings.
+    postings_made: u64,
+    /// Postings that changed since the last hand-over.
+    changed: HashSet<FilterId>,
+    /// Postings that are gone since, and stood in rows.
+    removed: Vec<PostingChange>,
+    /// What was applied, for the checkpointer; `None` if there is none.
+    for_checkpoint: Option<Vec<Applied>>,
+    /// What is not in a checkpoint yet stays in the log.
+    checkpointed: Position,
+    /// Addresses that moved, by the position below which messages name the old ones; ascending.
+    moves: Vec<(Position, Moves)>,
     /// Everything up to here was applied.
     applied: Position,
     last_read: Option<(Position, Vec<Record>)>,
@@ -129,6 +149,12 @@ impl Journal {
             ended_groups: HashMap::new(),
             postings: HashMap::new(),
             matcher: Matcher::default(),
+            postings_made: 0,
+            changed: HashSet::new(),
+            removed: Vec::new(),
+            for_checkpoint: None,
+            checkpointed: Position::MAX,
+            moves: Vec::new(),
             applied: 0,
             last_read: None,
             bytes_max,
@@ -218,8 +244,11 @@ impl Journal {
         while self.appended.front().is_some_and(|appended| appended.last <= durable) {
             let Some(Appended { first, last, gathered }) = self.appended.pop_front() else { break };
             let mut deliveries: Vec<Vec<LogDelivery>> = answers.iter().map(|_| Vec::new()).collect();
-            for (position, record) in (first..).zip(gathered.records) {
+            for (position, record) in (first..).zip(&gathered.records) {
                 self.apply(position, record, &mut deliveries);
+            }
+            if let Some(applied) = &mut self.for_checkpoint {
+                applied.push(Applied { first, records: gathered.records });
             }
             self.applied = self.applied.max(last);
             for (shard, deliveries) in deliveries.into_iter().enumerate() {
@@ -233,21 +262,23 @@ impl Journal {
         }
     }
 
-    fn apply(&mut self, position: Position, record: Record, deliveries: &mut [Vec<LogDelivery>]) {
+    fn apply(&mut self, position: Position, record: &Record, deliveries: &mut [Vec<LogDelivery>]) {
         match record {
             Record::Message { message, groups } => {
-                self.apply_message(position, &message, &groups, deliveries);
+                self.apply_message(position, message, groups, deliveries);
             }
-            Record::GroupEnded { group, joins } => self.end_group(group, joins),
+            Record::GroupEnded { group, joins } => self.end_group(*group, *joins),
             Record::SessionBegun { session, .. } => {
-                self.subscribers.entry(Receiver::Session(session)).or_default();
+                self.subscribers.entry(Receiver::Session(*session)).or_default();
             }
-            Record::SessionEnded { session } => self.forget(Receiver::Session(session)),
+            Record::SessionEnded { session } => self.forget(Receiver::Session(*session)),
             Record::Subscribed { session, filter, options, identifier, group } => match group {
-                Some(group) => self.join(&filter, group, options, position),
-                None => self.subscribe(Receiver::Session(session), &filter, options, identifier, position),
+                Some(group) => self.join(filter, *group, *options, position),
+                None => {
+                    self.subscribe(Receiver::Session(*session), filter, *options, *identifier, position);
+                }
             },
-            Record::Unsubscribed { session, filter } => self.unsubscribe(session, &filter),
+            Record::Unsubscribed { session, filter } => self.unsubscribe(*session, filter),
             // What only recovery needs.
             Record::SessionLeft { .. }
             | Record::WillSet { .. }
@@ -273,13 +304,7 @@ impl Journal {
             // Here because it is retained; its receivers have it.
             return;
         }
-        self.matcher.find(&self.routes, &message.view());
-        let filters_max = if bites(Tooth::PostedOnce) { 1 } else { usize::MAX };
-        for &filter in self.matcher.filters().iter().take(filters_max) {
-            if self.routes.has_durable(filter) {
-                self.postings.entry(filter).or_default().push(position);
-            }
-        }
+        self.post(position, message);
         let kept = &mut self.matcher.kept;
         kept.retain(|recipient| is_meant_for(recipient.receiver, groups));
         for (shard, deliveries) in deliveries.iter_mut().enumerate() {
@@ -299,6 +324,23 @@ impl Journal {
             let identifiers = self.matcher.identifiers.clone();
             let message = Arc::clone(message);
             deliveries.push(LogDelivery { position, message, recipients, identifiers, live_groups, passed });
+        }
+    }
+
+    /// Matches a message and posts it once for each durable filter.
+    fn post(&mut self, position: Position, message: &Message) {
+        self.matcher.find(&self.routes, &message.view());
+        let filters_max = if bites(Tooth::PostedOnce) { 1 } else { usize::MAX };
+        for &filter in self.matcher.filters().iter().take(filters_max) {
+            if self.routes.has_durable(filter) {
+                let made = &mut self.postings_made;
+                let posting = self.postings.entry(filter).or_insert_with(|| {
+                    *made += 1;
+                    Posting::new(*made)
+                });
+                posting.push(position);
+                self.changed.insert(filter);
+            }
         }
     }
 
@@ -341,13 +383,7 @@ impl Journal {
             subscriber.joins += 1;
             return;
         }
-        let options = TargetOptions {
-            qos: QoS::ExactlyOnce,
-            no_local: false,
-            retain_as_published: false,
-            durable: true,
-        };
-        self.subscribe(receiver, shared.filter, options, 0, position);
+        self.subscribe(receiver, shared.filter, GROUP_OPTIONS, 0, position);
         self.subscribers.entry(receiver).or_default().joins = 1;
     }
 
@@ -390,8 +426,11 @@ impl Journal {
     }
 
     fn drop_posting_if_unused(&mut self, filter: FilterId) {
-        if !self.routes.has_durable(filter) {
-            self.postings.remove(&filter);
+        if !self.routes.has_durable(filter)
+            && let Some(posting) = self.postings.remove(&filter)
+        {
+            self.changed.remove(&filter);
+            self.removed.extend(posting.into_removal());
         }
     }
 
@@ -503,7 +542,13 @@ impl Journal {
             .is_some_and(|(first, records)| (*first..*first + records.len() as u64).contains(&position));
         if !is_at_hand {
             let block = self.lane.read(position).ok()??;
-            self.last_read = Some((block.first, block::decode(&block.bytes).ok()?));
+            let mut records = block::decode(&block.bytes).ok()?;
+            if let Some((_, moves)) = self.moves.iter().find(|(below, _)| block.first < *below) {
+                for record in &mut records {
+                    moves.translate(record);
+                }
+            }
+            self.last_read = Some((block.first, records));
         }
         let (first, records) = self.last_read.as_ref()?;
         match records.get((position - first) as usize)? {
@@ -526,8 +571,8 @@ impl Journal {
     /// Lets go of everything below the lowest position that any receiver still needs. Done now and then by
     /// [`Journal::commit`]; here for whoever cannot wait.
     pub fn sweep(&mut self) {
-        let mut floor = self.applied + 1;
-        let Journal { postings, routes, subscribers, .. } = self;
+        let mut floor = self.applied.min(self.checkpointed) + 1;
+        let Journal { postings, routes, subscribers, changed, .. } = self;
         for subscriber in subscribers.values_mut() {
             floor = floor.min(subscriber.still_open().unwrap_or(floor));
         }
@@ -540,7 +585,9 @@ impl Journal {
                 .map(|subscriber| subscriber.settled.max(subscriber.begun(*filter)))
                 .min()
                 .unwrap_or(Position::MAX);
-            posting.trim(settled);
+            if posting.trim(settled) {
+                changed.insert(*filter);
+            }
             if let Some(first) = posting.first_after(settled) {
                 floor = floor.min(first);
             }
@@ -548,6 +595,130 @@ impl Journal {
         if self.lane.trim(floor).is_ok() {
             self.last_read = None;
         }
+    }
+
+    // --- checkpoints
+
+    /// A journal on a lane that holds something; its subscribers and postings follow.
+    pub(crate) fn recovered(
+        lane: Box<dyn Lane>,
+        key: HashKey,
+        limits: &Limits,
+        moves: Vec<(Position, Moves)>,
+    ) -> Self {
+        let applied = lane.next() - 1;
+        Journal { moves, applied, ..Journal::new(lane, key, limits) }
+    }
+
+    /// A session is known again.
+    pub(crate) fn restore_session(&mut self, session: SessionRef, state: &SessionState) {
+        let receiver = Receiver::Session(session);
+        let mut subscriber = Subscriber::default();
+        for subscription in state.subscriptions.iter().filter(|subscription| subscription.group.is_none()) {
+            let target = Target::new(receiver, subscription.options, subscription.identifier);
+            let (filter, _) = self.routes.subscribe(&subscription.filter, target);
+            subscriber.filters.insert(filter, subscription.begun);
+        }
+        let open = || {
+            state.outbound.iter().filter_map(|delivery| match delivery.content {
+                Content::Logged { position, group: None, .. } => Some(position),
+                _ => None,
+            })
+        };
+        subscriber.settled = open().min().map_or(state.read_through, |position| position - 1);
+        subscriber.left_open = open().min().zip(open().max());
+        self.subscribers.insert(receiver, subscriber);
+    }
+
+    /// A group is known again.
+    pub(crate) fn restore_group(&mut self, group: GroupRef, state: &GroupState) {
+        let Some(shared) = topic::shared(&state.filter) else { return };
+        let receiver = Receiver::Group(group);
+        let (filter, _) = self.routes.subscribe(shared.filter, Target::new(receiver, GROUP_OPTIONS, 0));
+        let mut subscriber =
+            Subscriber { settled: state.settled, joins: state.joins, ..Subscriber::default() };
+        subscriber.filters.insert(filter, state.begun);
+        self.subscribers.insert(receiver, subscriber);
+    }
+
+    /// The postings of the last checkpoint, and what the log holds from `begin` on, which is in none.
+    pub(crate) fn restore_postings(
+        &mut self,
+        rows: &TableRows<'_>,
+        begin: Position,
+    ) -> Result<(), RecoverError> {
+        let mut saved: HashMap<u64, (Option<FilterId>, Posting)> = HashMap::new();
+        rows.each_filter(&mut |number, text| {
+            let filter = self.routes.find(text).filter(|filter| self.routes.has_durable(*filter));
+            saved.insert(number, (filter, Posting::saved(number)));
+        })?;
+        rows.each_chunk(&mut |number, chunk| {
+            if let Some((_, posting)) = saved.get_mut(&number) {
+                posting.restore(chunk);
+            }
+        })?;
+        for (number, (filter, posting)) in saved {
+            self.postings_made = self.postings_made.max(number);
+            match filter {
+                Some(filter) => _ = self.postings.insert(filter, posting),
+                None => self.removed.extend(posting.into_removal()),
+            }
+        }
+        let mut unposted = Vec::new();
+        recover::each_record(&*self.lane, begin, |position, record| {
+            if let Record::Message { message, .. } = record
+                && message.view().qos > QoS::AtMostOnce
+            {
+                unposted.push((position, Arc::clone(message)));
+            }
+            Ok(())
+        })?;
+        for (position, message) in unposted {
+            self.post(position, &message);
+        }
+        Ok(())
+    }
+
+    /// The message at a position, for one who holds on to it.
+    pub(crate) fn message_copy(&mut self, position: Position) -> Option<Arc<Message>> {
+        self.message_at(position).map(|(message, _)| Arc::clone(message))
+    }
+
+    /// From now on what is applied is set aside for a checkpointer, and the log keeps what is in no checkpoint yet.
+    pub(crate) fn begin_checkpoints(&mut self, through: Position) {
+        self.for_checkpoint = Some(Vec::new());
+        self.checkpointed = through;
+    }
+
+    /// What was applied since this was last asked.
+    pub fn take_applied(&mut self) -> Vec<Applied> {
+        self.for_checkpoint.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// Bytes appended since the journal began: what decides when a checkpoint is due.
+    pub fn appended_bytes(&self) -> u64 {
+        self.appended_bytes
+    }
+
+    /// What a checkpoint of everything applied so far needs beside the records.
+    pub fn hand_over(&mut self) -> HandOver {
+        let Journal { changed, postings, routes, .. } = self;
+        let changes = changed
+            .drain()
+            .filter_map(|filter| Some(postings.get_mut(&filter)?.take_change(routes.text(filter)?)));
+        let mut changes: Vec<PostingChange> = changes.collect();
+        changes.append(&mut self.removed);
+        let settled = self.subscribers.iter().filter_map(|(receiver, subscriber)| match receiver {
+            Receiver::Group(group) => Some((*group, subscriber.settled)),
+            Receiver::Session(_) => None,
+        });
+        HandOver { through: self.applied, settled: settled.collect(), postings: changes }
+    }
+
+    /// A checkpoint reaches up to here.
+    pub fn checkpointed(&mut self, through: Position) {
+        self.checkpointed = through;
+        self.next_sweep = self.next_sweep.min(self.appended_bytes);
     }
 
     fn tell_if_full(&mut self, answers: &mut Answers) {

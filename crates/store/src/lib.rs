@@ -8,7 +8,14 @@
 //! - A receiver gets every message that matched one of its subscriptions since the place of that subscription in the
 //!   log, in log order, until it says that it needs it no more.
 //! - A message is stored once, however many receivers want it.
+//!
+//! [`checkpoint::Checkpointer`] condenses the log into rows of a table, and [`recover::recover`] brings both back after
+//! a restart.
 
 mod block;
+pub mod checkpoint;
 pub mod journal;
+pub mod ledger;
 mod postings;
+pub mod recover;
+pub mod rows;
