@@ -78,6 +78,16 @@ impl Tables {
         }
     }
 
+    /// Takes back the retained messages that survived.
+    pub fn restore_retained(&self, messages: Vec<Arc<Message>>) {
+        let mut retained = self.retained.write();
+        for message in messages {
+            retained.bytes += message.len();
+            let topic = message.view().topic.to_owned();
+            retained.topics.set(&topic, message);
+        }
+    }
+
     /// What the tables hold.
     pub fn sizes(&self) -> Sizes {
         let (subscriptions, filters, trie_nodes, groups) = {

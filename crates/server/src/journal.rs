@@ -6,10 +6,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use longwire_broker::record::Position;
 use longwire_net::mail::{BlockingInbox, Sender};
 use longwire_store::journal::{Answers, Journal, Mail};
 use tracing::{error, info};
 
+use crate::checkpoints::Checkpoints;
 use crate::worker;
 
 /// What the journal thread is sent.
@@ -17,6 +19,8 @@ use crate::worker;
 pub(crate) enum ToJournal {
     /// A shard's requests of one turn.
     Mail(Mail),
+    /// A checkpoint reaches this position, or could not be written.
+    Checkpointed(Option<Position>),
     /// Finish what was sent before, and end.
     Stop,
 }
@@ -30,6 +34,8 @@ const RETRY_AFTER: Duration = Duration::from_millis(250);
 /// A journal and what its thread has to remember.
 struct Keeper {
     journal: Journal,
+    /// `None` where no checkpoint would survive.
+    checkpoints: Option<Checkpoints>,
     unkept: Unkept,
     /// Bytes of records that the log has not taken yet; a part of `unkept`.
     gathered_bytes: usize,
@@ -40,6 +46,7 @@ struct Keeper {
 /// Starts the thread.
 pub(crate) fn start(
     journal: Journal,
+    checkpoints: Option<Checkpoints>,
     mut inbox: BlockingInbox<ToJournal>,
     workers: Vec<Sender<worker::Mail>>,
     unkept: Unkept,
@@ -47,10 +54,9 @@ pub(crate) fn start(
     thread::Builder::new().name("journal".into()).spawn(move || {
         let mut letters = Vec::new();
         let mut answers: Answers = workers.iter().map(|_| Vec::new()).collect();
-        let mut keeper = Keeper { journal, unkept, gathered_bytes: 0, is_failing: false };
+        let mut keeper = Keeper { journal, checkpoints, unkept, gathered_bytes: 0, is_failing: false };
         loop {
-            let timeout = if keeper.journal.is_idle() { None } else { Some(RETRY_AFTER) };
-            inbox.wait_take(&mut letters, timeout);
+            inbox.wait_take(&mut letters, keeper.wait_max());
             let stops = keeper.serve(&mut letters, &mut answers);
             for (answer, worker) in answers.iter_mut().zip(&workers) {
                 if !answer.is_empty() {
@@ -58,13 +64,26 @@ pub(crate) fn start(
                 }
             }
             if stops {
-                return;
+                return keeper.finish();
             }
         }
     })
 }
 
 impl Keeper {
+    fn wait_max(&self) -> Option<Duration> {
+        let retry = (!self.journal.is_idle()).then_some(RETRY_AFTER);
+        let checkpoint = self.checkpoints.as_ref().and_then(Checkpoints::wait_max);
+        retry.into_iter().chain(checkpoint).min()
+    }
+
+    /// After this nothing is left to replay.
+    fn finish(mut self) {
+        if let Some(checkpoints) = self.checkpoints {
+            checkpoints.finish(&mut self.journal);
+        }
+    }
+
     /// Keeps and answers everything in `letters`; true if the last of them said to stop.
     fn serve(&mut self, letters: &mut Vec<ToJournal>, answers: &mut Answers) -> bool {
         let mut stops = false;
@@ -76,10 +95,18 @@ impl Keeper {
                     asks.extend(mail.asks.into_iter().map(|ask| (mail.from, ask)));
                     self.journal.gather(mail.from, mail.keeps, mail.confirm);
                 }
+                ToJournal::Checkpointed(through) => {
+                    if let Some(checkpoints) = &mut self.checkpoints {
+                        checkpoints.written(through, &mut self.journal);
+                    }
+                }
                 ToJournal::Stop => stops = true,
             }
         }
         self.commit(answers);
+        if let Some(checkpoints) = &mut self.checkpoints {
+            checkpoints.go_on(&mut self.journal);
+        }
         for (from, ask) in asks {
             self.journal.ask(from, ask, answers);
         }
@@ -122,8 +149,13 @@ mod tests {
         let unkept = Arc::new(AtomicUsize::new(bytes));
         let lane = Box::new(MemoryLog::new(1).open());
         let journal = Journal::new(lane, HashKey(1, 2), &Limits::default());
-        let mut keeper =
-            Keeper { journal, unkept: Arc::clone(&unkept), gathered_bytes: 0, is_failing: false };
+        let mut keeper = Keeper {
+            journal,
+            checkpoints: None,
+            unkept: Arc::clone(&unkept),
+            gathered_bytes: 0,
+            is_failing: false,
+        };
         keeper.serve(&mut vec![ToJournal::Mail(mail)], &mut vec![vec![]]);
         assert_eq!(unkept.load(Ordering::Relaxed), bytes);
     }

@@ -3,19 +3,23 @@
 //! This crate is threads and glue and decides nothing: [`worker`](self) event loops own sockets and one shard each, a
 //! journal thread owns the log, and what they mean in MQTT is in `longwire-broker`.
 
+mod checkpoints;
 mod clock;
 mod connection;
 mod greet;
+mod ground;
 mod journal;
 mod report;
 pub mod settings;
 mod sys;
 mod worker;
 
+use std::collections::HashMap;
 use std::error::Error;
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
@@ -23,15 +27,14 @@ use std::time::Duration;
 
 use longwire_broker::address::HashKey;
 use longwire_broker::tables::Tables;
-use longwire_engine::Lane;
-use longwire_engine::memory::MemoryLog;
 use longwire_net::listen::{self, Listener};
 use longwire_net::mail::{self, Sender};
 use longwire_net::{descriptors, poll::Poll};
-use longwire_store::journal::Journal;
 use tracing::{info, warn};
 
+use crate::checkpoints::Checkpoints;
 use crate::clock::Clock;
+use crate::ground::Ground;
 use crate::journal::ToJournal;
 use crate::settings::{ListenAddress, Settings, SettingsError};
 use crate::sys::Sys;
@@ -59,6 +62,13 @@ pub enum StartError {
         /// What the system says.
         cause: io::Error,
     },
+    /// The data folder cannot be used.
+    Data {
+        /// The folder.
+        folder: PathBuf,
+        /// What is wrong with it, and what to do.
+        cause: Box<dyn Error + Send + Sync>,
+    },
     /// The system refuses something else: threads, descriptors, randomness.
     System {
         /// What was tried.
@@ -71,24 +81,23 @@ pub enum StartError {
 /// Connections that wait to be accepted, at most.
 const BACKLOG: i32 = 4_096;
 
-/// Bytes above `journal_bytes_max` that may still arrive after publishers were told that the log is full.
-const JOURNAL_BYTES_SLACK: u64 = 1 << 30;
-
 /// How long a stopping worker may take to send its last mail.
 const PREPARE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Starts a broker. It accepts connections when this returns.
+/// Starts a broker. It accepts connections when this returns, and has found everything that it kept before.
 ///
 /// # Errors
-/// [`StartError`] if the settings are refused, an address cannot be listened on, or the system refuses threads or descriptors; nothing is left
-/// running then.
+/// [`StartError`] if the settings are refused, an address cannot be listened on, the data folder cannot be used, or the
+/// system refuses threads or descriptors; nothing is left running then.
 pub fn start(settings: &Settings) -> Result<Running, StartError> {
     settings.check().map_err(StartError::Settings)?;
     raise_descriptor_limit();
     let sockets = bind_all(&settings.listen)?;
     let addresses = sockets.iter().map(TcpListener::local_addr).collect::<Result<_, _>>();
     let addresses = addresses.map_err(system("reading the address of a listener"))?;
-    let key = hash_key().map_err(system("reading random bytes"))?;
+    let fresh_key = hash_key().map_err(system("reading random bytes"))?;
+    let Ground { journal: log, checkpointer, key, sessions, groups, retained, watch: _ } =
+        ground::open(settings, fresh_key)?;
     let (journal, journal_inbox) = mail::blocking_mailbox();
     let mut polls = Vec::new();
     let mut workers = Vec::new();
@@ -110,16 +119,29 @@ pub fn start(settings: &Settings) -> Result<Running, StartError> {
         undelivered: Arc::new(AtomicUsize::new(0)),
         sys: Arc::new(Sys::new(workers.len(), settings.limits.sys_interval_secs)),
     };
-    let lane: Box<dyn Lane> =
-        Box::new(MemoryLog::new(settings.limits.journal_bytes_max as u64 + JOURNAL_BYTES_SLACK).open());
-    let log = Journal::new(lane, key, &settings.limits);
-    let journal_thread = journal::start(log, journal_inbox, workers.clone(), Arc::clone(&shared.unkept))
+    shared.tables.restore_retained(retained);
+    let checkpoints = checkpointer.map(|checkpointer| Checkpoints::start(checkpointer, journal.clone()));
+    let checkpoints = checkpoints.transpose().map_err(system("starting the thread of checkpoints"))?;
+    let unkept = Arc::clone(&shared.unkept);
+    let journal_thread = journal::start(log, checkpoints, journal_inbox, workers.clone(), unkept)
         .map_err(system("starting the journal thread"))?;
-    let mut worker_threads = Vec::new();
+    let mut all = Vec::new();
     for (number, (poll, inbox)) in polls.into_iter().zip(inboxes).enumerate() {
         let listeners = sockets.iter().map(Listener::new).collect::<Result<_, _>>();
         let listeners = listeners.map_err(system("sharing a listener"))?;
-        let worker = Worker::new(number as u16, &settings.limits, poll, inbox, listeners, shared.clone());
+        all.push(Worker::new(number as u16, &settings.limits, poll, inbox, listeners, shared.clone()));
+    }
+    // Every shard has its own before any of them begins.
+    let (mut groups, mut sessions) =
+        (by_home(groups, |group| group.group.shard), by_home(sessions, |session| session.session.shard));
+    for (number, worker) in (0..).zip(&mut all) {
+        worker.restore(
+            groups.remove(&number).unwrap_or_default(),
+            sessions.remove(&number).unwrap_or_default(),
+        );
+    }
+    let mut worker_threads = Vec::new();
+    for (number, worker) in all.into_iter().enumerate() {
         let thread = thread::Builder::new()
             .name(format!("worker-{number}"))
             .spawn(move || worker.run())
@@ -156,6 +178,14 @@ impl Running {
         self.journal.send(ToJournal::Stop);
         join(self.journal_thread);
     }
+}
+
+fn by_home<T>(all: Vec<T>, home: impl Fn(&T) -> u16) -> HashMap<u16, Vec<T>> {
+    let mut homes: HashMap<u16, Vec<T>> = HashMap::new();
+    for one in all {
+        homes.entry(home(&one)).or_default().push(one);
+    }
+    homes
 }
 
 fn join(thread: JoinHandle<()>) {
@@ -216,6 +246,9 @@ impl fmt::Display for StartError {
             StartError::Listen { address, cause } => {
                 write!(formatter, "cannot listen on {address}: {cause}; {}", remedy(cause))
             }
+            StartError::Data { folder, cause } => {
+                write!(formatter, "cannot use the data folder {}: {cause}", folder.display())
+            }
             StartError::System { what, cause } => write!(formatter, "{what} failed: {cause}"),
         }
     }
@@ -238,6 +271,7 @@ impl Error for StartError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             StartError::Settings(cause) => Some(cause),
+            StartError::Data { cause, .. } => Some(&**cause),
             StartError::Listen { cause, .. } | StartError::System { cause, .. } => Some(cause),
         }
     }

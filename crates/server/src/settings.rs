@@ -31,8 +31,10 @@ pub struct Settings {
     pub listen: Vec<ListenAddress>,
     /// Whether clients without credentials may come from other machines.
     pub allow_anonymous: bool,
-    /// Folder for what must survive a restart.
+    /// Folder for what must survive a restart; `longwire-data` where the broker was started if it is not set.
     pub data: Option<PathBuf>,
+    /// What an acknowledged message survives.
+    pub durability: Durability,
     /// Threads that serve clients.
     pub workers: usize,
     /// Least important lines that are still logged.
@@ -43,6 +45,18 @@ pub struct Settings {
     pub limits: Limits,
     /// Where the values came from.
     pub origins: Origins,
+}
+
+choice! {
+    /// What an acknowledged message survives.
+    pub enum Durability {
+        /// A power cut.
+        Fsync = "fsync",
+        /// The end of the process, however it ends, but not of the machine.
+        Os = "os",
+        /// Nothing.
+        Memory = "memory",
+    }
 }
 
 choice! {
@@ -111,6 +125,7 @@ impl Default for Settings {
             ],
             allow_anonymous: false,
             data: None,
+            durability: Durability::Fsync,
             workers: cores.min(4),
             log: LogLevel::Info,
             log_format: LogFormat::Text,
@@ -221,8 +236,12 @@ declare! {
              do not exist yet, so every listener that other machines can reach needs this set to `true`, and \
              everybody who can reach it may then publish and subscribe.";
         data: Kind::Path, "", "0.1.0",
-            "Folder for what must survive a restart. Accepted already, but nothing is written to it in this \
-             version: sessions, retained messages and queued messages live in memory and end with the process.";
+            "Folder for what must survive a restart: sessions, queued and retained messages, wills. It is made if it \
+             is not there, and belongs to one broker at a time. To move or restore a broker, start it on a copy.",
+            default "`longwire-data` in the folder where the broker is started";
+        durability: Kind::Choice(Durability::NAMES), "", "0.1.0",
+            "What an acknowledged message survives: `fsync` a power cut, `os` the end of the process but not of the \
+             machine, `memory` nothing at all (no data folder is used then).";
         workers: Kind::Number { min: 1, max: 256 }, "threads", "0.1.0",
             "Threads that serve clients. A client always belongs to the same one; few busy threads wake each other \
              less than many idle ones.", default "the number of cores, at most 4";

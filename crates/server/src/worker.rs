@@ -19,6 +19,7 @@ use std::time::Duration;
 use longwire_broker::address::HashKey;
 use longwire_broker::effect::Effects;
 use longwire_broker::input::{AuthenticationOutcome, CloseCause, Input, LinkId};
+use longwire_broker::kept::{KeptGroup, KeptSession};
 use longwire_broker::limits::{JOURNAL_UNSYNCED_BYTES, UNDELIVERED_BYTES};
 use longwire_broker::message::NEVER;
 use longwire_broker::parcel::{FromJournal, Parcel};
@@ -161,12 +162,19 @@ impl Worker {
         }
     }
 
+    /// Gives the shard what survived of it. What it asks for leaves with its first turn.
+    pub(crate) fn restore(&mut self, groups: Vec<KeptGroup>, sessions: Vec<KeptSession>) {
+        let mut tables = TablesInTurn::new(&self.shared.tables);
+        self.shard.restore(self.now.millis, groups, sessions, &mut tables, &mut self.effects);
+    }
+
     /// Runs until [`Mail::Stop`].
     pub(crate) fn run(mut self) {
         if let Err(cause) = self.register_listeners() {
             error!(%cause, "a worker cannot watch its listeners");
             return;
         }
+        self.end_turn();
         let mut ready = Vec::new();
         let mut mail = Vec::new();
         while !(self.stops && self.connections.is_empty()) {

@@ -1,0 +1,120 @@
+//! What a broker stands on: a folder of its own, or nothing but memory. Opened before anything else, and read to the end,
+//! so that clients find what they left.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use longwire_broker::address::HashKey;
+use longwire_broker::kept::{KeptGroup, KeptSession};
+use longwire_broker::limits::Limits;
+use longwire_broker::message::Message;
+use longwire_engine::disk::RealDisk;
+use longwire_engine::local::{self, Folder, Recovery, Watch};
+use longwire_engine::memory::MemoryLog;
+use longwire_store::checkpoint::Checkpointer;
+use longwire_store::journal::Journal;
+use longwire_store::recover::{self, Recovered};
+use tracing::{error, info, warn};
+
+use crate::StartError;
+use crate::settings::{Durability, Settings};
+
+/// Where data is kept if nothing else is said.
+pub(crate) const DEFAULT_FOLDER: &str = "longwire-data";
+
+/// Bytes above `journal_bytes_max` that may still arrive after publishers were told that the log is full.
+const LOG_BYTES_SLACK: u64 = 1 << 30;
+
+/// The ground, and what was found on it.
+pub(crate) struct Ground {
+    pub(crate) journal: Journal,
+    /// `None` in memory, where no checkpoint would survive.
+    pub(crate) checkpointer: Option<Checkpointer>,
+    pub(crate) key: HashKey,
+    pub(crate) sessions: Vec<KeptSession>,
+    pub(crate) groups: Vec<KeptGroup>,
+    pub(crate) retained: Vec<Arc<Message>>,
+    /// How the disk is.
+    pub(crate) watch: Option<Watch>,
+}
+
+/// Opens the ground that the settings name. `key` is used where nothing was kept before.
+pub(crate) fn open(settings: &Settings, key: HashKey) -> Result<Ground, StartError> {
+    let durability = match settings.durability {
+        Durability::Memory => return Ok(in_memory(&settings.limits, key)),
+        Durability::Os => local::Durability::Os,
+        Durability::Fsync => local::Durability::Fsync,
+    };
+    let folder = settings.data.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_FOLDER));
+    on_disk(&folder, durability, settings, key).map_err(|cause| StartError::Data { folder, cause })
+}
+
+fn in_memory(limits: &Limits, key: HashKey) -> Ground {
+    warn!("durability is \"memory\": nothing survives the end of this process, acknowledged or not");
+    let lane = MemoryLog::new(limits.journal_bytes_max as u64 + LOG_BYTES_SLACK).open();
+    Ground {
+        journal: Journal::new(Box::new(lane), key, limits),
+        checkpointer: None,
+        key,
+        sessions: Vec::new(),
+        groups: Vec::new(),
+        retained: Vec::new(),
+        watch: None,
+    }
+}
+
+fn on_disk(
+    path: &Path,
+    durability: local::Durability,
+    settings: &Settings,
+    key: HashKey,
+) -> Result<Ground, Box<dyn std::error::Error + Send + Sync>> {
+    let limits = &settings.limits;
+    let options = local::Options {
+        durability,
+        bytes_max: limits.journal_bytes_max as u64 + LOG_BYTES_SLACK,
+        ..local::Options::default()
+    };
+    let folder = Folder::open(Arc::new(RealDisk), path, options)?;
+    let lane = folder.open_lane()?;
+    tell(path, lane.recovery());
+    let table = folder.open_table()?;
+    let shards = settings.workers.max(1) as u16;
+    let Recovered { journal, checkpointer, key, sessions, groups, retained, replayed } =
+        recover::recover(Box::new(lane), Box::new(table), limits, key, shards)?;
+    info!(
+        data = %path.display(),
+        sessions = sessions.len(),
+        retained = retained.len(),
+        replayed,
+        "data is at hand"
+    );
+    Ok(Ground {
+        journal,
+        checkpointer: Some(checkpointer),
+        key,
+        sessions,
+        groups,
+        retained,
+        watch: Some(folder.watch()),
+    })
+}
+
+/// What the opening of the log found, as far as an operator should know.
+fn tell(path: &Path, recovery: &Recovery) {
+    if recovery.torn_bytes > 0 {
+        info!(
+            bytes = recovery.torn_bytes,
+            "the end of the log was being written when the broker last ended; none of it was acknowledged"
+        );
+    }
+    for damage in &recovery.damages {
+        error!(
+            %damage,
+            remedy = %format_args!(
+                "check the disk; copies of the damaged parts are in {}", path.join("quarantine").display()
+            ),
+            "the data folder is damaged"
+        );
+    }
+}
