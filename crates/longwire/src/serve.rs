@@ -10,8 +10,8 @@ use longwire_server::settings::{LogFormat, LogLevel, Settings};
 use longwire_server::{Running, StartError};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
+use tracing::info;
 use tracing::level_filters::LevelFilter;
-use tracing::{info, warn};
 
 use crate::config::Chosen;
 use crate::{complain, exit};
@@ -68,18 +68,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
 }
 
 fn start(settings: &Settings) -> Result<Running, StartError> {
-    info!(
-        version = env!("CARGO_PKG_VERSION"),
-        workers = settings.workers,
-        "starting; everything is kept in memory, nothing survives a restart"
-    );
-    if let Some(folder) = &settings.data {
-        warn!(
-            data = %folder.display(),
-            remedy = "do not rely on this version to keep messages",
-            "the data folder is not used in this version"
-        );
-    }
+    info!(version = env!("CARGO_PKG_VERSION"), workers = settings.workers, "starting");
     let running = longwire_server::start(settings)?;
     for address in running.addresses() {
         info!(%address, "listening");

@@ -199,12 +199,26 @@ fn what_config_show_prints_is_a_settings_file() {
 }
 
 #[test]
-fn the_start_says_that_nothing_survives_a_restart() {
-    let mut broker =
-        Process::spawn(&mut longwire(&["serve", "--listen", "127.0.0.1:0", "--data", "/nowhere"]));
-    broker.log_line("nothing survives a restart");
-    let unused = broker.log_line("data folder is not used");
-    assert!(unused.contains("/nowhere"), "{unused}");
+fn a_broker_in_memory_says_that_nothing_survives() {
+    let arguments = ["serve", "--listen", "127.0.0.1:0", "--set", "durability=memory"];
+    Process::spawn(&mut longwire(&arguments)).log_line("nothing survives the end of this process");
+}
+
+#[test]
+fn a_folder_belongs_to_one_broker_at_a_time() {
+    let folder = std::env::temp_dir().join(format!("longwire-test-folder-{}", std::process::id()));
+    let data = folder.to_str().expect("temporary folders have plain names");
+    let arguments = ["serve", "--listen", "127.0.0.1:0", "--data", data];
+    let mut first = Process::spawn(&mut longwire(&arguments));
+    first.log_line("listening");
+    let second = run(&arguments);
+    assert_eq!(second.status.code(), Some(4));
+    let why = String::from_utf8_lossy(&second.stderr).into_owned();
+    for part in [data, "has locked", "use another folder"] {
+        assert!(why.contains(part), "{part} is missing in {why}");
+    }
+    first.kill();
+    std::fs::remove_dir_all(&folder).expect("the folder was the broker's alone");
 }
 
 #[test]
@@ -216,7 +230,8 @@ fn a_terminated_broker_ends_with_success() {
 
 #[test]
 fn a_second_signal_ends_the_broker_at_once() {
-    let arguments = ["serve", "--listen", "127.0.0.1:0", "--set", "limits.linger_secs=3600"];
+    let memory = "durability=memory";
+    let arguments = ["serve", "--listen", "127.0.0.1:0", "--set", memory, "--set", "limits.linger_secs=3600"];
     let mut broker = Process::spawn(&mut longwire(&arguments));
     let line = broker.log_line("listening");
     let port =

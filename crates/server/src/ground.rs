@@ -1,6 +1,7 @@
 //! What a broker stands on: a folder of its own, or nothing but memory. Opened before anything else, and read to the end,
 //! so that clients find what they left.
 
+use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -9,7 +10,7 @@ use longwire_broker::kept::{KeptGroup, KeptSession};
 use longwire_broker::limits::Limits;
 use longwire_broker::message::Message;
 use longwire_engine::disk::RealDisk;
-use longwire_engine::local::{self, Folder, Recovery, Watch};
+use longwire_engine::local::{self, Folder, Recovery, State, Watch};
 use longwire_engine::memory::MemoryLog;
 use longwire_store::checkpoint::Checkpointer;
 use longwire_store::journal::Journal;
@@ -17,7 +18,7 @@ use longwire_store::recover::{self, Recovered};
 use tracing::{error, info, warn};
 
 use crate::StartError;
-use crate::settings::{Durability, Settings};
+use crate::settings::{Durability, Origin, Settings};
 
 /// Where data is kept if nothing else is said.
 pub(crate) const DEFAULT_FOLDER: &str = "longwire-data";
@@ -34,8 +35,16 @@ pub(crate) struct Ground {
     pub(crate) sessions: Vec<KeptSession>,
     pub(crate) groups: Vec<KeptGroup>,
     pub(crate) retained: Vec<Arc<Message>>,
-    /// How the disk is.
-    pub(crate) watch: Option<Watch>,
+    /// `None` in memory.
+    pub(crate) disk: Option<DiskReport>,
+}
+
+/// Tells the operator of a disk that fails, once for each thing.
+pub(crate) struct DiskReport {
+    watch: Watch,
+    folder: PathBuf,
+    told: u64,
+    has_failed: bool,
 }
 
 /// Opens the ground that the settings name. `key` is used where nothing was kept before.
@@ -59,7 +68,7 @@ fn in_memory(limits: &Limits, key: HashKey) -> Ground {
         sessions: Vec::new(),
         groups: Vec::new(),
         retained: Vec::new(),
-        watch: None,
+        disk: None,
     }
 }
 
@@ -68,8 +77,11 @@ fn on_disk(
     durability: local::Durability,
     settings: &Settings,
     key: HashKey,
-) -> Result<Ground, Box<dyn std::error::Error + Send + Sync>> {
-    let limits = &settings.limits;
+) -> Result<Ground, Box<dyn Error + Send + Sync>> {
+    let mut limits = settings.limits.clone();
+    if *settings.origin("limits.journal_bytes_max") == Origin::Default {
+        limits.journal_bytes_max = share_of_volume(path)?;
+    }
     let options = local::Options {
         durability,
         bytes_max: limits.journal_bytes_max as u64 + LOG_BYTES_SLACK,
@@ -77,11 +89,13 @@ fn on_disk(
     };
     let folder = Folder::open(Arc::new(RealDisk), path, options)?;
     let lane = folder.open_lane()?;
-    tell(path, lane.recovery());
+    tell_torn(lane.recovery());
     let table = folder.open_table()?;
+    let mut disk = DiskReport { watch: folder.watch(), folder: path.to_owned(), told: 0, has_failed: false };
+    disk.tell_news();
     let shards = settings.workers.max(1) as u16;
     let Recovered { journal, checkpointer, key, sessions, groups, retained, replayed } =
-        recover::recover(Box::new(lane), Box::new(table), limits, key, shards)?;
+        recover::recover(Box::new(lane), Box::new(table), &limits, key, shards)?;
     info!(
         data = %path.display(),
         sessions = sessions.len(),
@@ -96,25 +110,48 @@ fn on_disk(
         sessions,
         groups,
         retained,
-        watch: Some(folder.watch()),
+        disk: Some(disk),
     })
 }
 
-/// What the opening of the log found, as far as an operator should know.
-fn tell(path: &Path, recovery: &Recovery) {
+/// Bytes that the log may take unless the operator says otherwise: four fifths of the volume.
+fn share_of_volume(path: &Path) -> Result<usize, Box<dyn Error + Send + Sync>> {
+    std::fs::create_dir_all(path)?;
+    let volume = rustix::fs::statvfs(path)?;
+    Ok((volume.f_blocks.saturating_mul(volume.f_frsize) / 5 * 4) as usize)
+}
+
+fn tell_torn(recovery: &Recovery) {
     if recovery.torn_bytes > 0 {
         info!(
             bytes = recovery.torn_bytes,
             "the end of the log was being written when the broker last ended; none of it was acknowledged"
         );
     }
-    for damage in &recovery.damages {
-        error!(
-            %damage,
-            remedy = %format_args!(
-                "check the disk; copies of the damaged parts are in {}", path.join("quarantine").display()
-            ),
-            "the data folder is damaged"
-        );
+}
+
+impl DiskReport {
+    /// Tells what was not told yet.
+    pub(crate) fn tell_news(&mut self) {
+        let status = self.watch.status();
+        for damage in status.damages.iter().skip(self.told as usize) {
+            error!(
+                %damage,
+                remedy = %format_args!(
+                    "check the disk; copies of damaged parts are in {}", self.folder.join("quarantine").display()
+                ),
+                "the data folder is damaged"
+            );
+        }
+        self.told = status.damages.len() as u64;
+        if let State::Failed(why) = status.state
+            && !std::mem::replace(&mut self.has_failed, true)
+        {
+            error!(
+                why,
+                remedy = "nothing is acknowledged any more: replace the disk, and start the broker on a copy of the folder",
+                "the disk has failed"
+            );
+        }
     }
 }

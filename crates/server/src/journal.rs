@@ -12,6 +12,7 @@ use longwire_store::journal::{Answers, Journal, Mail};
 use tracing::{error, info};
 
 use crate::checkpoints::Checkpoints;
+use crate::ground::DiskReport;
 use crate::worker;
 
 /// What the journal thread is sent.
@@ -36,6 +37,8 @@ struct Keeper {
     journal: Journal,
     /// `None` where no checkpoint would survive.
     checkpoints: Option<Checkpoints>,
+    /// `None` in memory.
+    disk: Option<DiskReport>,
     unkept: Unkept,
     /// Bytes of records that the log has not taken yet; a part of `unkept`.
     gathered_bytes: usize,
@@ -47,6 +50,7 @@ struct Keeper {
 pub(crate) fn start(
     journal: Journal,
     checkpoints: Option<Checkpoints>,
+    disk: Option<DiskReport>,
     mut inbox: BlockingInbox<ToJournal>,
     workers: Vec<Sender<worker::Mail>>,
     unkept: Unkept,
@@ -54,7 +58,7 @@ pub(crate) fn start(
     thread::Builder::new().name("journal".into()).spawn(move || {
         let mut letters = Vec::new();
         let mut answers: Answers = workers.iter().map(|_| Vec::new()).collect();
-        let mut keeper = Keeper { journal, checkpoints, unkept, gathered_bytes: 0, is_failing: false };
+        let mut keeper = Keeper { journal, checkpoints, disk, unkept, gathered_bytes: 0, is_failing: false };
         loop {
             inbox.wait_take(&mut letters, keeper.wait_max());
             let stops = keeper.serve(&mut letters, &mut answers);
@@ -99,6 +103,7 @@ impl Keeper {
                     if let Some(checkpoints) = &mut self.checkpoints {
                         checkpoints.written(through, &mut self.journal);
                     }
+                    self.tell_of_disk();
                 }
                 ToJournal::Stop => stops = true,
             }
@@ -126,7 +131,14 @@ impl Keeper {
                 if !std::mem::replace(&mut self.is_failing, true) {
                     error!(%cause, "the log took nothing; nothing is acknowledged until it does");
                 }
+                self.tell_of_disk();
             }
+        }
+    }
+
+    fn tell_of_disk(&mut self) {
+        if let Some(disk) = &mut self.disk {
+            disk.tell_news();
         }
     }
 }

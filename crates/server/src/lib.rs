@@ -96,7 +96,7 @@ pub fn start(settings: &Settings) -> Result<Running, StartError> {
     let addresses = sockets.iter().map(TcpListener::local_addr).collect::<Result<_, _>>();
     let addresses = addresses.map_err(system("reading the address of a listener"))?;
     let fresh_key = hash_key().map_err(system("reading random bytes"))?;
-    let Ground { journal: log, checkpointer, key, sessions, groups, retained, watch: _ } =
+    let Ground { journal: log, checkpointer, key, sessions, groups, retained, disk } =
         ground::open(settings, fresh_key)?;
     let (journal, journal_inbox) = mail::blocking_mailbox();
     let mut polls = Vec::new();
@@ -123,7 +123,7 @@ pub fn start(settings: &Settings) -> Result<Running, StartError> {
     let checkpoints = checkpointer.map(|checkpointer| Checkpoints::start(checkpointer, journal.clone()));
     let checkpoints = checkpoints.transpose().map_err(system("starting the thread of checkpoints"))?;
     let unkept = Arc::clone(&shared.unkept);
-    let journal_thread = journal::start(log, checkpoints, journal_inbox, workers.clone(), unkept)
+    let journal_thread = journal::start(log, checkpoints, disk, journal_inbox, workers.clone(), unkept)
         .map_err(system("starting the journal thread"))?;
     let mut all = Vec::new();
     for (number, (poll, inbox)) in polls.into_iter().zip(inboxes).enumerate() {

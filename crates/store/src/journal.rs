@@ -83,6 +83,8 @@ pub struct Journal {
     applied: Position,
     last_read: Option<(Position, Vec<Record>)>,
     bytes_max: u64,
+    /// The lane had no room for the last block, whatever its size is.
+    is_refused: bool,
     is_full: bool,
     sweep_every: u64,
     next_sweep: u64,
@@ -158,6 +160,7 @@ impl Journal {
             applied: 0,
             last_read: None,
             bytes_max,
+            is_refused: false,
             is_full: false,
             sweep_every,
             next_sweep: sweep_every,
@@ -225,7 +228,9 @@ impl Journal {
         if !self.gathered.records.is_empty() {
             let block = block::encode(&self.gathered.records);
             let count = self.gathered.records.len() as u32;
-            let first = self.lane.append(&block, count)?;
+            let appended = self.lane.append(&block, count);
+            self.is_refused = matches!(appended, Err(LaneError::Full { .. }));
+            let first = appended?;
             self.appended_bytes += block.len() as u64;
             let gathered = std::mem::take(&mut self.gathered);
             self.appended.push_back(Appended { first, last: first + u64::from(count) - 1, gathered });
@@ -721,13 +726,16 @@ impl Journal {
         self.next_sweep = self.next_sweep.min(self.appended_bytes);
     }
 
+    fn has_no_room(&self) -> bool {
+        self.is_refused || self.lane.bytes() > self.bytes_max
+    }
+
     fn tell_if_full(&mut self, answers: &mut Answers) {
-        let is_full = self.lane.bytes() > self.bytes_max;
-        if is_full && !self.is_full {
+        if self.has_no_room() && !self.is_full {
             // Perhaps it is only that nobody has looked for a while.
             self.sweep();
         }
-        let is_full = self.lane.bytes() > self.bytes_max;
+        let is_full = self.has_no_room();
         if is_full != self.is_full {
             self.is_full = is_full;
             for answer in answers.iter_mut() {
