@@ -295,8 +295,8 @@ declare! {
             "Bytes of all retained messages, topics and properties included. Beyond, as `limits.retained_max`.";
         journal_bytes_max: Kind::Number { min: 0, max: BYTES_MAX }, "bytes", "0.1.0",
             "Bytes of log that may hold messages for absent clients. Beyond, QoS 1 and 2 messages that would have to \
-             be held are refused with 0x97, until some were delivered or their sessions ended.",
-            default "four fifths of the volume of the data folder; 1073741824 in memory";
+             be held are refused with 0x97, until some were delivered or their sessions ended. Unless it is set, a log on \
+             disk may take four fifths of the volume.";
         session_expiry_secs_max: Kind::Number { min: 0, max: 4_294_967_295 }, "seconds", "0.1.0",
             "How long a session may outlive its connection. Longer wishes are cut to it, and 5.0 clients are told. \
              4294967295 is for ever.";
