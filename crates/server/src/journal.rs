@@ -164,6 +164,7 @@ mod tests {
         let mut keeper = Keeper {
             journal,
             checkpoints: None,
+            disk: None,
             unkept: Arc::clone(&unkept),
             gathered_bytes: 0,
             is_failing: false,
