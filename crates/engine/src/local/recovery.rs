@@ -374,16 +374,14 @@ impl Recoverer<'_> {
     fn missing(&mut self, files: &Files, before: Option<u64>, first: Position, last: Position) {
         let folder = self.log_folder();
         let lost = Some((first, last));
-        match files.unknown.iter().find(|&&number| before.is_none_or(|before| number > before)) {
-            Some(&number) => {
-                let path = segment::path_of(&folder, number);
-                let bytes = self.disk.open(&path).and_then(|file| file.len()).unwrap_or(0);
-                self.damage(&path, 0, bytes, lost, "both copies of its header are damaged");
-            }
-            None => {
-                let path = segment::path_of(&folder, before.unwrap_or(0) + 1);
-                self.damage(&path, 0, 0, lost, "the file is missing");
-            }
+        let is_after = |number: u64| before.is_none_or(|before| number > before);
+        if let Some(&number) = files.unknown.iter().find(|number| is_after(**number)) {
+            let path = segment::path_of(&folder, number);
+            let bytes = self.disk.open(&path).and_then(|file| file.len()).unwrap_or(0);
+            self.damage(&path, 0, bytes, lost, "both copies of its header are damaged");
+        } else {
+            let path = segment::path_of(&folder, before.unwrap_or(0) + 1);
+            self.damage(&path, 0, 0, lost, "the file is missing");
         }
     }
 

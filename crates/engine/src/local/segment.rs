@@ -228,7 +228,7 @@ pub(crate) fn read_header(file: &dyn DiskFile) -> Result<(Header, bool), Unreada
         let read = disk::read_up_to(file, offset, &mut copy).map_err(Unreadable::Io)?;
         match Header::decode(&copy[..read]) {
             Ok(header) if newest.is_none_or(|newest| header.revision > newest.revision) => {
-                newest = Some(header)
+                newest = Some(header);
             }
             Ok(_) => {}
             Err(Unreadable::Damaged) => is_damaged = true,

@@ -253,9 +253,8 @@ impl Rows {
     fn quarantine(&self, path: &Path, name: &str) -> io::Result<()> {
         let folder = self.folder.join("quarantine");
         self.disk.make_folder(&folder)?;
-        let there = self.disk.list(&folder)?;
-        let place = (1..).map(|number| format!("{number}-{name}")).find(|place| !there.contains(place));
-        self.disk.rename(path, &folder.join(place.unwrap_or_else(|| name.to_owned())))?;
+        let count = self.disk.list(&folder)?.iter().filter(|place| place.ends_with(name)).count();
+        self.disk.rename(path, &folder.join(format!("{}-{name}", count + 1)))?;
         self.disk.sync_folder(&folder)?;
         self.disk.sync_folder(&self.folder)
     }

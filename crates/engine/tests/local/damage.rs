@@ -204,6 +204,28 @@ fn what_an_earlier_life_left_in_a_segment_never_comes_back() {
 }
 
 #[test]
+fn what_was_cut_off_never_comes_back() {
+    let disk = SimDisk::new(1);
+    let options = Options { durability: Durability::Os, ..options(8192) };
+    let (folder, mut lane) = lane_on(&disk, options);
+    for _ in 0..2 {
+        lane.append(&[b'o'; 200], 1).unwrap();
+        lane.commit().unwrap();
+    }
+    drop((lane, folder));
+    let disk = disk.kill();
+    // The first frame did not arrive and was never synced, so the log ends in front of it; the second one did.
+    disk.flip(&segment(1), 4096 + 100, 1);
+    let (folder, mut lane) = lane_on(&disk, options);
+    assert_eq!(lane.append(&[b'n'; 200], 1).unwrap(), 1);
+    lane.commit().unwrap();
+    drop((lane, folder));
+    // The second frame of before lies where the log goes on, with the number that comes next.
+    let (_folder, lane) = lane_on(&disk.kill(), options);
+    assert_eq!((content(&lane).0.len(), lane.next()), (1, 2));
+}
+
+#[test]
 fn a_group_that_was_written_twice_counts_once() {
     let disk = SimDisk::new(2);
     let (folder, mut lane) = lane_on(&disk, options(8192));

@@ -140,7 +140,9 @@ fn no_flipped_bit_gives_a_wrong_value_or_a_panic() {
     let mut random = Random(4);
     for at in 0..150 {
         let disk = SimDisk::new(2);
-        files.iter().for_each(|(path, bytes)| disk.put(path, bytes));
+        for (path, bytes) in &files {
+            disk.put(path, bytes);
+        }
         // The first pages hold everything that decides, the rest is sampled.
         let offset = if at < 100 { random.below(8192) } else { random.below(length) };
         disk.flip(&state_file(), offset, 1 << random.below(8));
