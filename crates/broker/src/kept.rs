@@ -73,7 +73,12 @@ pub enum KeptContent {
         retain: bool,
     },
     /// A retained message.
-    Retained(Arc<Message>),
+    Retained {
+        /// The message.
+        message: Arc<Message>,
+        /// Identifier of the subscription that asked for it, or 0.
+        identifier: u32,
+    },
     /// A message of a shared group.
     Lent {
         /// The group.
@@ -82,6 +87,8 @@ pub enum KeptContent {
         position: Position,
         /// As it was sent.
         retain: bool,
+        /// Identifier of the membership, or 0.
+        identifier: u32,
         /// The message at that place.
         message: Arc<Message>,
     },

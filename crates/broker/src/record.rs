@@ -56,7 +56,8 @@ pub enum Record {
     InboundReceived { session: SessionRef, packet_id: PacketId },
     /// It released that id `[MQTT-4.3.3-11]`.
     InboundReleased { session: SessionRef, packet_id: PacketId },
-    /// A kept message was sent to it under this id, with this RETAIN; the group is that of a shared subscription.
+    /// A kept message was sent to it under this id, with this RETAIN; the group is that of a shared subscription, and
+    /// the identifier (or 0) that of the membership.
     Delivered {
         session: SessionRef,
         packet_id: PacketId,
@@ -64,9 +65,16 @@ pub enum Record {
         qos: QoS,
         retain: bool,
         group: Option<GroupRef>,
+        identifier: u32,
     },
-    /// A retained message was sent to it under this id, since it had subscribed.
-    RetainedDelivered { session: SessionRef, packet_id: PacketId, qos: QoS, message: Arc<Message> },
+    /// A retained message was sent to it under this id and with this identifier (or 0), since it had subscribed.
+    RetainedDelivered {
+        session: SessionRef,
+        packet_id: PacketId,
+        qos: QoS,
+        identifier: u32,
+        message: Arc<Message>,
+    },
     /// It sent PUBREC: the PUBLISH may never be sent again `[MQTT-4.3.3-6]`.
     Received { session: SessionRef, packet_id: PacketId },
     /// It finished the delivery of that id.
@@ -142,15 +150,17 @@ impl Record {
             Record::InboundReleased { session, packet_id } => {
                 put_id(out, INBOUND_RELEASED, *session, *packet_id);
             }
-            Record::Delivered { session, packet_id, position, qos, retain, group } => {
+            Record::Delivered { session, packet_id, position, qos, retain, group, identifier } => {
                 put_id(out, DELIVERED, *session, *packet_id);
                 out.extend_from_slice(&position.to_be_bytes());
                 field::put_qos(out, *qos, *retain);
                 field::put_group_if(out, *group);
+                out.extend_from_slice(&identifier.to_be_bytes());
             }
-            Record::RetainedDelivered { session, packet_id, qos, message } => {
+            Record::RetainedDelivered { session, packet_id, qos, identifier, message } => {
                 put_id(out, RETAINED_DELIVERED, *session, *packet_id);
                 field::put_qos(out, *qos, true);
+                out.extend_from_slice(&identifier.to_be_bytes());
                 field::put_message(out, message);
             }
             Record::Received { session, packet_id } => put_id(out, RECEIVED, *session, *packet_id),
@@ -229,12 +239,12 @@ fn read(reader: &mut Reader<'_>) -> Option<Record> {
         INBOUND_RELEASED => Record::InboundReleased { session, packet_id: reader.packet_id()? },
         DELIVERED => {
             let (packet_id, position, (qos, retain)) = (reader.packet_id()?, reader.u64()?, reader.qos()?);
-            let group = reader.group_if()?;
-            Record::Delivered { session, packet_id, position, qos, retain, group }
+            let (group, identifier) = (reader.group_if()?, reader.u32()?);
+            Record::Delivered { session, packet_id, position, qos, retain, group, identifier }
         }
         RETAINED_DELIVERED => {
-            let (packet_id, (qos, _)) = (reader.packet_id()?, reader.qos()?);
-            Record::RetainedDelivered { session, packet_id, qos, message: reader.message()? }
+            let (packet_id, (qos, _), identifier) = (reader.packet_id()?, reader.qos()?, reader.u32()?);
+            Record::RetainedDelivered { session, packet_id, qos, identifier, message: reader.message()? }
         }
         RECEIVED => Record::Received { session, packet_id: reader.packet_id()? },
         SETTLED => Record::Settled { session, packet_id: reader.packet_id()? },
@@ -307,11 +317,13 @@ mod tests {
                 qos: QoS::AtLeastOnce,
                 retain: true,
                 group: None,
+                identifier: 7,
             },
             Record::RetainedDelivered {
                 session: SESSION,
                 packet_id: id,
                 qos: QoS::ExactlyOnce,
+                identifier: 8,
                 message: Arc::clone(&message),
             },
             Record::Received { session: SESSION, packet_id: id },

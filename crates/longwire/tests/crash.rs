@@ -3,7 +3,7 @@
 //!
 //! `ROUNDS` and `SEED` in the environment choose how often and how; `cargo xtask crash` runs many.
 
-#[allow(dead_code, reason = "each test program uses its own part")]
+#[allow(dead_code, unused_imports, reason = "each test program uses its own part")]
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,7 +27,7 @@ const LIFE_MAX_MS: u64 = 700;
 const QUIET: Duration = Duration::from_secs(2);
 /// Messages that a publisher has on their way.
 const WINDOW: usize = 40;
-const SESSION: Duration = Duration::from_secs(3_600);
+const SESSION: Duration = Duration::from_hours(1);
 const LEVELS: [QoS; 2] = [QoS::AtLeastOnce, QoS::ExactlyOnce];
 const VERSIONS: [Version; 2] = [Version::V311, Version::V5];
 

@@ -20,9 +20,6 @@ use tracing::{error, info, warn};
 use crate::StartError;
 use crate::settings::{Durability, Origin, Settings};
 
-/// Where data is kept if nothing else is said.
-pub(crate) const DEFAULT_FOLDER: &str = "longwire-data";
-
 /// Bytes above `journal_bytes_max` that may still arrive after publishers were told that the log is full.
 const LOG_BYTES_SLACK: u64 = 1 << 30;
 
@@ -50,16 +47,18 @@ pub(crate) struct DiskReport {
 /// Opens the ground that the settings name. `key` is used where nothing was kept before.
 pub(crate) fn open(settings: &Settings, key: HashKey) -> Result<Ground, StartError> {
     let durability = match settings.durability {
-        Durability::Memory => return Ok(in_memory(&settings.limits, key)),
         Durability::Os => local::Durability::Os,
         Durability::Fsync => local::Durability::Fsync,
     };
-    let folder = settings.data.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_FOLDER));
+    let Some(folder) = settings.data.clone() else { return Ok(in_memory(&settings.limits, key)) };
     on_disk(&folder, durability, settings, key).map_err(|cause| StartError::Data { folder, cause })
 }
 
 fn in_memory(limits: &Limits, key: HashKey) -> Ground {
-    warn!("durability is \"memory\": nothing survives the end of this process, acknowledged or not");
+    warn!(
+        remedy = "name a folder: --data ./longwire-data",
+        "no data folder: everything is kept in memory, nothing survives a restart"
+    );
     let lane = MemoryLog::new(limits.journal_bytes_max as u64 + LOG_BYTES_SLACK).open();
     Ground {
         journal: Journal::new(Box::new(lane), key, limits),

@@ -31,9 +31,9 @@ pub struct Settings {
     pub listen: Vec<ListenAddress>,
     /// Whether clients without credentials may come from other machines.
     pub allow_anonymous: bool,
-    /// Folder for what must survive a restart; `longwire-data` where the broker was started if it is not set.
+    /// Folder for what must survive a restart; without one, nothing does.
     pub data: Option<PathBuf>,
-    /// What an acknowledged message survives.
+    /// What an acknowledged message survives, where there is a data folder.
     pub durability: Durability,
     /// Threads that serve clients.
     pub workers: usize,
@@ -54,8 +54,6 @@ choice! {
         Fsync = "fsync",
         /// The end of the process, however it ends, but not of the machine.
         Os = "os",
-        /// Nothing.
-        Memory = "memory",
     }
 }
 
@@ -237,11 +235,11 @@ declare! {
              everybody who can reach it may then publish and subscribe.";
         data: Kind::Path, "", "0.1.0",
             "Folder for what must survive a restart: sessions, queued and retained messages, wills. It is made if it \
-             is not there, and belongs to one broker at a time. To move or restore a broker, start it on a copy.",
-            default "`longwire-data` in the folder where the broker is started";
+             is not there, and belongs to one broker at a time. To restore a broker, start it on a copy that was made \
+             while it was stopped. Without a folder everything lives in memory and ends with the process.";
         durability: Kind::Choice(Durability::NAMES), "", "0.1.0",
-            "What an acknowledged message survives: `fsync` a power cut, `os` the end of the process but not of the \
-             machine, `memory` nothing at all (no data folder is used then).";
+            "What an acknowledged message survives, where there is a data folder: `fsync` a power cut, `os` the end of \
+             the process, but not of the machine.";
         workers: Kind::Number { min: 1, max: 256 }, "threads", "0.1.0",
             "Threads that serve clients. A client always belongs to the same one; few busy threads wake each other \
              less than many idle ones.", default "the number of cores, at most 4";

@@ -73,9 +73,16 @@ pub enum Content {
         retain: bool,
         /// The group it belongs to, if a shared subscription led to it.
         group: Option<GroupRef>,
+        /// Identifier of that subscription, or 0.
+        identifier: u32,
     },
     /// A retained message, which has no place in the log that is sure to stay.
-    Retained(Arc<Message>),
+    Retained {
+        /// The message.
+        message: Arc<Message>,
+        /// Identifier of the subscription that asked for it, or 0.
+        identifier: u32,
+    },
     /// PUBREC came; only PUBREL and PUBCOMP are left.
     Released,
 }
@@ -322,15 +329,16 @@ impl SessionState {
             }
             Record::InboundReceived { packet_id, .. } => _ = self.inbound.insert(*packet_id),
             Record::InboundReleased { packet_id, .. } => _ = self.inbound.remove(packet_id),
-            Record::Delivered { packet_id, position, qos, retain, group, .. } => {
+            Record::Delivered { packet_id, position, qos, retain, group, identifier, .. } => {
                 if group.is_none() {
                     self.read_through = self.read_through.max(*position);
                 }
-                let content = Content::Logged { position: *position, retain: *retain, group: *group };
+                let (position, retain, group, identifier) = (*position, *retain, *group, *identifier);
+                let content = Content::Logged { position, retain, group, identifier };
                 self.open(Outbound { packet_id: *packet_id, qos: *qos, content });
             }
-            Record::RetainedDelivered { packet_id, qos, message, .. } => {
-                let content = Content::Retained(Arc::clone(message));
+            Record::RetainedDelivered { packet_id, qos, identifier, message, .. } => {
+                let content = Content::Retained { message: Arc::clone(message), identifier: *identifier };
                 self.open(Outbound { packet_id: *packet_id, qos: *qos, content });
             }
             Record::Received { packet_id, .. } => {

@@ -252,15 +252,17 @@ impl State {
             let mut outbound = Vec::new();
             for delivery in session.outbound {
                 let content = match delivery.content {
-                    Content::Logged { position, retain, group: Some(group) } => {
+                    Content::Logged { position, retain, group: Some(group), identifier } => {
                         let Some(message) = journal.message_copy(position) else { continue };
                         lent.entry(group).or_default().insert(position);
-                        Stage::Publish(KeptContent::Lent { group, position, retain, message })
+                        Stage::Publish(KeptContent::Lent { group, position, retain, identifier, message })
                     }
-                    Content::Logged { position, retain, group: None } => {
+                    Content::Logged { position, retain, group: None, .. } => {
                         Stage::Publish(KeptContent::Logged { position, retain })
                     }
-                    Content::Retained(message) => Stage::Publish(KeptContent::Retained(message)),
+                    Content::Retained { message, identifier } => {
+                        Stage::Publish(KeptContent::Retained { message, identifier })
+                    }
                     Content::Released => Stage::Release,
                 };
                 let (packet_id, qos) = (delivery.packet_id, delivery.qos);

@@ -403,15 +403,17 @@ fn read_session(reader: &mut Reader<'_>) -> Option<SessionState> {
 fn write_outbound(delivery: &Outbound, out: &mut Vec<u8>) {
     out.extend_from_slice(&delivery.packet_id.get().to_be_bytes());
     match &delivery.content {
-        Content::Logged { position, retain, group } => {
+        Content::Logged { position, retain, group, identifier } => {
             field::put_qos(out, delivery.qos, *retain);
             out.push(LOGGED);
             out.extend_from_slice(&position.to_be_bytes());
             field::put_group_if(out, *group);
+            out.extend_from_slice(&identifier.to_be_bytes());
         }
-        Content::Retained(message) => {
+        Content::Retained { message, identifier } => {
             field::put_qos(out, delivery.qos, true);
             out.push(HELD_RETAINED);
+            out.extend_from_slice(&identifier.to_be_bytes());
             field::put_message(out, message);
         }
         Content::Released => {
@@ -424,8 +426,13 @@ fn write_outbound(delivery: &Outbound, out: &mut Vec<u8>) {
 fn read_outbound(reader: &mut Reader<'_>) -> Option<Outbound> {
     let (packet_id, (qos, retain)) = (reader.packet_id()?, reader.qos()?);
     let content = match reader.u8()? {
-        LOGGED => Content::Logged { position: reader.u64()?, retain, group: reader.group_if()? },
-        HELD_RETAINED => Content::Retained(reader.message()?),
+        LOGGED => Content::Logged {
+            position: reader.u64()?,
+            retain,
+            group: reader.group_if()?,
+            identifier: reader.u32()?,
+        },
+        HELD_RETAINED => Content::Retained { identifier: reader.u32()?, message: reader.message()? },
         RELEASED => Content::Released,
         _ => return None,
     };

@@ -268,7 +268,13 @@ impl Shard {
         let copy = Copy { now: turn.now, view: &view, qos, retain: true, dup: false, packet_id, identifiers };
         if let Some(packet_id) = packet_id.filter(|_| is_durable) {
             let message = Arc::clone(message);
-            let record = Record::RetainedDelivered { session: address, packet_id, qos, message };
+            let record = Record::RetainedDelivered {
+                session: address,
+                packet_id,
+                qos,
+                identifier: replay.identifier,
+                message,
+            };
             return self.send_recorded(address, link_id, &copy, record, turn);
         }
         let sent = self.links.publish(link_id, &copy, turn.effects);

@@ -340,7 +340,8 @@ impl Shard {
         let Some(packet_id) = extra.outgoing.open(qos, held) else { return };
         one.packet_id = Some(packet_id);
         let position = copy.position;
-        let record = Record::Delivered { session: address, packet_id, position, qos, retain, group: None };
+        let (session, group, identifier) = (address, None, 0);
+        let record = Record::Delivered { session, packet_id, position, qos, retain, group, identifier };
         self.send_recorded(address, link_id, &one, record, turn);
     }
 
@@ -435,7 +436,8 @@ impl Shard {
         copy.packet_id = Some(packet_id);
         if let Some(position) = lent.position {
             let group = Some(lent.group);
-            let record = Record::Delivered { session: member, packet_id, position, qos, retain, group };
+            let session = member;
+            let record = Record::Delivered { session, packet_id, position, qos, retain, group, identifier };
             self.send_recorded(member, link_id, &copy, record, turn);
         } else if self.links.publish(link_id, &copy, turn.effects) == Sent::TooLarge {
             self.give_up(member, packet_id, qos, turn);

@@ -110,9 +110,10 @@ impl Shard {
 fn held(content: KeptContent, qos: QoS) -> Held {
     match content {
         KeptContent::Logged { position, retain } => Held::Kept { position, qos, retain },
-        KeptContent::Retained(message) => Held::Retained { message, qos },
-        KeptContent::Lent { group, position, retain, message } => {
-            Held::Lent { lent: Box::new(Lent { group, message, position: Some(position) }), qos, retain }
+        KeptContent::Retained { message, identifier } => Held::Retained { message, qos, identifier },
+        KeptContent::Lent { group, position, retain, identifier, message } => {
+            let lent = Box::new(Lent { group, message, position: Some(position) });
+            Held::Lent { lent, qos, retain, identifier }
         }
     }
 }

@@ -72,9 +72,8 @@ pub(crate) fn mosquitto() -> Broker {
     Broker { process, port }
 }
 
-/// Without a data folder: what survives has tests of its own, and those of everything else are quicker without.
 fn ours(settings: &[&str]) -> Broker {
-    let mut command = longwire(&["serve", "--listen", "mqtt://127.0.0.1:0", "--set", "durability=memory"]);
+    let mut command = longwire(&["serve", "--listen", "mqtt://127.0.0.1:0"]);
     for setting in settings {
         command.args(["--set", setting]);
     }
