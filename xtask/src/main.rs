@@ -6,6 +6,7 @@ mod bench;
 mod check;
 mod command;
 mod conform;
+mod crash;
 mod fuzz;
 mod needs;
 mod sim;
@@ -23,6 +24,7 @@ Usage: cargo xtask TASK
   sim [OPTION]…           tell random histories of a whole broker; --teeth: find every fault built in
   fuzz TARGET [OPTION]…   look for crashes with libFuzzer until stopped
   conform [ID…]           play every scene, write docs/conformance.md; or tell all about these statements
+  crash [--rounds N]      kill the broker at random moments, N times (200), and miss nothing it acknowledged
   bench [OPTION]…         measure, compare with other brokers, and show the figures
 ";
 
@@ -38,6 +40,7 @@ fn main() -> ExitCode {
         "sim" => sim::run(rest).map(|()| ExitCode::SUCCESS),
         "fuzz" => fuzz::run(rest).map(|()| ExitCode::SUCCESS),
         "conform" => conform::run(rest),
+        "crash" => crash::run(rest).map(|()| ExitCode::SUCCESS),
         "bench" => bench::run(rest).map(|()| ExitCode::SUCCESS),
         "help" | "--help" | "-h" => {
             print!("{USAGE}");

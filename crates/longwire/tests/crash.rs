@@ -1,5 +1,5 @@
-//! The first promise: what was acknowledged is there after `kill -9`. The real broker with its default settings, real
-//! publishers and subscribers, killed at random moments and started again on the same folder, for several rounds.
+//! The first promise: what was acknowledged is there after `kill -9`. A real broker with a data folder,
+//! real publishers and subscribers; the broker is killed at random moments and started again, for several rounds.
 //!
 //! `ROUNDS` and `SEED` in the environment choose how often and how; `cargo xtask crash` runs many.
 
