@@ -11,7 +11,7 @@ use crate::connection::{self, TransportArgs};
 /// Which broker, and as whom.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ServerArgs {
-    /// Broker: `mqtt://[user[:password]@]host[:port]`, or host[:port] for short; `mqtts://` for TLS; `ws://` and `wss://`;
+    /// Broker: `mqtt://[user[:password]@]host[:port]`, or `host[:port]` for short; `mqtts://` for TLS; `ws://` and `wss://`;
     /// `unix:/path`.
     #[arg(value_name = "URL", default_value = "mqtt://localhost")]
     url: String,

@@ -1,11 +1,10 @@
 //! What a process costs, as the system accounts it; and on which processor it runs. Linux only where it reads `/proc`.
 
-use std::num::NonZeroU64;
 use std::path::Path;
 use std::time::Duration;
 use std::{fs, io};
 
-use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity, set_current_timer_slack};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use rustix::time::{ClockId, clock_gettime};
 
 /// CPU time of this process so far, in user space and in the system, of all threads, in nanosecond steps.
@@ -68,14 +67,6 @@ pub fn pin_to_processor(number: usize) -> io::Result<()> {
     let mut processors = CpuSet::new();
     processors.set(number);
     Ok(sched_setaffinity(None, &processors)?)
-}
-
-/// Has this thread woken as exactly as the system can, instead of up to 50 microseconds late, which saves power.
-///
-/// # Errors
-/// None that is expected.
-pub fn wake_exactly() -> io::Result<()> {
-    Ok(set_current_timer_slack(NonZeroU64::new(1))?)
 }
 
 /// The processors that this thread may run on, in ascending order.

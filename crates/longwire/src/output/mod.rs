@@ -1,6 +1,6 @@
 //! How `sub` and `rr` print messages: the options that choose a form, and the printer that they make.
 //!
-//! - [`format`]: mosquitto_sub's letters, into which every other form is translated.
+//! - [`mod@format`]: mosquitto_sub's letters, into which every other form is translated.
 //! - [`json`]: a message as an object; [`pretty`]: JSON in lines; [`encoding`]: bytes as text.
 
 mod encoding;
