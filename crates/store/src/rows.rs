@@ -2,13 +2,13 @@
 //!
 //! | key | value |
 //! |---|---|
-//! | `M` | the checkpoint itself: [`Meta`] |
+//! | `M` | the checkpoint itself: `Meta` |
 //! | `S` address | a session: [`SessionState`] |
 //! | `G` address | a shared group: [`GroupState`] |
 //! | `R` topic | a retained message |
 //! | `F` number | the filter of a posting |
-//! | `P` number, first position | one chunk of it: [`ChunkRow`] |
-//! | `V` position | addresses that moved when the number of shards changed: [`Moves`] |
+//! | `P` number, first position | one chunk of it: `ChunkRow` |
+//! | `V` position | addresses that moved when the number of shards changed: `Moves` |
 //!
 //! Every value begins with the version of its form.
 
