@@ -3,11 +3,11 @@
 //!
 //! | file | holds | written by |
 //! |---|---|---|
-//! | `LOCK` | the number of the process that has the folder | [`folder`] |
-//! | `FORMAT` | version of all of this, number of openings | [`folder`] |
-//! | `log/*.log` | the lane: frames in segments | [`log`], [`recovery`], [`chores`] |
-//! | `state.redb`, `state.1.redb`, `state.2.redb` | the table and two copies from before | [`table`] |
-//! | `quarantine/` | copies of damaged parts, for whoever investigates | [`recovery`], [`log`] |
+//! | `LOCK` | the number of the process that has the folder | `folder` |
+//! | `FORMAT` | version of all of this, number of openings | `folder` |
+//! | `log/*.log` | the lane: frames in segments | `log`, `recovery`, `chores` |
+//! | `state.redb`, `state.1.redb`, `state.2.redb` | the table and two copies from before | `table` |
+//! | `quarantine/` | copies of damaged parts, for whoever investigates | `recovery`, `log` |
 //!
 //! `docs/internals/disk-format.md` has every byte. Invariant: with [`Durability::Fsync`] nothing is reported durable that
 //! a power cut could take away, and nothing that was reported durable goes without being named in [`Status`].
