@@ -536,3 +536,21 @@ impl StorageBackend for Backend {
         self.noted(disk::write_all(&*self.file, offset, data))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_validates_as_a_whole_and_only_under_its_key() {
+        let value = Value { bytes: b"value"[..].into(), revision: 7 };
+        let mut row = encode_row(b"key", &value);
+        assert_eq!(decode_row(b"key", &row), Some(value));
+        assert_eq!(decode_row(b"kez", &row), None);
+        for at in 0..row.len() {
+            row[at] ^= 1;
+            assert_eq!(decode_row(b"key", &row), None, "byte {at}");
+            row[at] ^= 1;
+        }
+    }
+}

@@ -227,22 +227,25 @@ fn what_was_cut_off_never_comes_back() {
 
 #[test]
 fn a_group_that_was_written_twice_counts_once() {
-    let disk = SimDisk::new(2);
-    let (folder, mut lane) = lane_on(&disk, options(8192));
-    lane.append(b"first", 1).unwrap();
-    lane.commit().unwrap();
-    lane.append(b"twice", 1).unwrap();
-    // The write arrives and the sync fails, so the first copy may be whole or not.
-    disk.fail_at(2);
-    lane.commit().unwrap();
-    lane.append(b"third", 1).unwrap();
-    lane.commit().unwrap();
-    let blocks = content(&lane).0;
-    assert_eq!(blocks.len(), 3);
-    assert_eq!(folder.watch().status().state, State::Degraded);
-    drop((lane, folder));
-    let (_folder, lane) = lane_on(&disk.kill(), options(8192));
-    assert_eq!(content(&lane), (blocks, vec![]));
+    for seed in 0..100 {
+        let disk = SimDisk::new(seed);
+        let (folder, mut lane) = lane_on(&disk, options(8192));
+        lane.append(b"first", 1).unwrap();
+        lane.commit().unwrap();
+        lane.append(b"twice", 1).unwrap();
+        // The write arrives and the sync fails, so the first copy may be whole or not.
+        disk.fail_at(2);
+        lane.commit().unwrap();
+        lane.append(b"third", 1).unwrap();
+        lane.commit().unwrap();
+        let blocks = content(&lane).0;
+        assert_eq!(blocks.len(), 3);
+        assert_eq!(folder.watch().status().state, State::Degraded);
+        drop((lane, folder));
+        let (folder, lane) = lane_on(&disk.kill(), options(8192));
+        assert_eq!(content(&lane), (blocks, vec![]), "seed {seed}");
+        assert_eq!(folder.watch().status().state, State::Healthy, "seed {seed}");
+    }
 }
 
 #[test]
