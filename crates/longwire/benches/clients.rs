@@ -72,7 +72,7 @@ async fn publish_with_ours(address: SocketAddr, qos: u8) -> Cost {
     if let Some(last) = last {
         last.acknowledged().await.expect("the relay answers");
     }
-    let cost = Cost { elapsed: start.elapsed(), cpu: own_cpu_time() - cpu };
+    let cost = Cost { elapsed: start.elapsed(), cpu: own_cpu_time().saturating_sub(cpu) };
     client.disconnect().await;
     cost
 }
@@ -96,7 +96,7 @@ async fn publish_with_rumqttc(address: SocketAddr, qos: u8) -> Cost {
             _ => {}
         }
     }
-    let cost = Cost { elapsed: start.elapsed(), cpu: own_cpu_time() - cpu };
+    let cost = Cost { elapsed: start.elapsed(), cpu: own_cpu_time().saturating_sub(cpu) };
     publishing.await.expect("it does not panic");
     cost
 }
