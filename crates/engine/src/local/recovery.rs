@@ -103,7 +103,7 @@ impl Recoverer<'_> {
     pub(crate) fn recover(mut self) -> Result<Recovered, FolderError> {
         let mut files = self.read_headers()?;
         let floor = files.segments.iter().map(|segment| segment.header.floor).max().unwrap_or(1);
-        self.make_sure_of_floor(floor, &files).map_err(|cause| self.io(cause))?;
+        Self::make_sure_of_floor(floor, &files).map_err(|cause| self.io(cause))?;
         let recycled = self.drop_below(floor, &mut files);
         files.segments.sort_by_key(|segment| segment.header.sequence);
         let next_sequence = files.segments.last().map_or(1, |segment| segment.header.sequence + 1);
@@ -210,7 +210,7 @@ impl Recoverer<'_> {
 
     /// Writes the header with the floor again and syncs it, should that not have happened before: what goes because of it
     /// must not be missed after another crash.
-    fn make_sure_of_floor(&self, floor: Position, files: &Files) -> io::Result<()> {
+    fn make_sure_of_floor(floor: Position, files: &Files) -> io::Result<()> {
         let is_moved = files.segments.iter().any(|segment| segment.header.first < floor);
         let Some(segment) = files.segments.iter().find(|segment| is_moved && segment.header.floor == floor)
         else {
