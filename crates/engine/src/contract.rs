@@ -280,6 +280,7 @@ fn scan_gives_the_keys_of_a_prefix_in_order(open: &OpenTable) {
     assert!(page.rows.iter().all(|(key, value)| **key == *value.bytes));
     assert!(!page.more);
     assert_eq!(table.scan(b"", None, 10).unwrap().rows.len(), 7);
+    assert_eq!(table.scan(b"", None, usize::MAX).unwrap().rows.len(), 7);
     assert_eq!(table.scan(b"c", None, 10).unwrap().rows.len(), 0);
 }
 

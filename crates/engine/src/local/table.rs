@@ -310,7 +310,7 @@ impl Rows {
         };
         // Rows that were deleted and are still stored make a page of the file shorter than one of the table.
         loop {
-            let wanted = rows_max + 1 - rows.len();
+            let wanted = rows_max.saturating_add(1) - rows.len();
             let database = self.database()?;
             let (page, is_last) =
                 stored_page(database, prefix, &start, wanted).map_err(|cause| self.failed(cause))?;
