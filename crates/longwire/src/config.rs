@@ -33,7 +33,7 @@ pub(crate) struct Chosen {
     /// Listen on mqtt://host:port, or host:port for short; may be given often, and replaces the default.
     #[arg(long, value_name = "URL")]
     listen: Vec<String>,
-    /// Folder for what must survive a restart; not used in this version.
+    /// Folder for what must survive a restart; without one everything is kept in memory.
     #[arg(long, value_name = "DIR")]
     data: Option<String>,
 }

@@ -27,6 +27,7 @@ pub(crate) struct Args {
 const EXAMPLES: &str = "\
 Examples:
   longwire serve                                      this machine only, port 1883
+  longwire serve --data ./longwire-data               the same, and nothing is lost at the end
   longwire serve --listen 127.0.0.1:1884 --set log=debug
   longwire serve --config longwire.toml
   longwire serve --listen 0.0.0.0:1883 --set allow_anonymous=true

@@ -138,7 +138,7 @@ fn write_all(mut checkpointer: Checkpointer, letters: &Receiver<Letter>, journal
 fn give_up(cause: &RowsError) {
     error!(
         %cause,
-        remedy = "stop the broker and run `longwire store check`",
+        remedy = "start the broker again; if this repeats, check the disk and report it",
         "checkpoints ended; the log keeps everything from here on"
     );
 }
