@@ -58,7 +58,7 @@ mod at_mosquitto {
     scenes!(
         crate::library::Mosquitto::start,
         ignore = "needs programs that `cargo xtask test` installs";
-        every_qos resume will broken_network every_transport restart_that_keeps_sessions
+        every_qos resume will broken_network every_transport
     );
 }
 
@@ -236,31 +236,6 @@ async fn broken_network(broker: &impl Listens, version: Version) {
         assert_eq!(at_least_once, all, "seed {seed}: QoS 1");
         assert!(to_press.cuts() + to_reader.cuts() > 0, "seed {seed}: the network was not rough");
     }
-}
-
-/// A broker that keeps sessions on disk is restarted while messages are on their way.
-async fn restart_that_keeps_sessions(broker: &Mosquitto, version: Version) {
-    let (client, mut messages, _events) =
-        Client::start(alone(options(broker.port(), version, "self"), version)).expect("valid");
-    client.subscribe(("self/#", QoS::ExactlyOnce)).await.expect("granted");
-    let mut tokens = Vec::new();
-    for number in 0..MESSAGES {
-        let publication = Publication::new("self/2", number.to_string()).qos(QoS::ExactlyOnce);
-        tokens.push(client.publish(publication).await.expect("accepted"));
-        if number == MESSAGES / 3 {
-            broker.stop();
-        }
-        if number == 2 * MESSAGES / 3 {
-            broker.go_on();
-        }
-    }
-    for token in tokens {
-        timeout(PATIENCE, token.acknowledged()).await.expect("in time").expect("delivered");
-    }
-    for number in 0..MESSAGES {
-        assert_eq!(text(&mut messages).await, number.to_string());
-    }
-    assert!(messages.try_recv().is_none());
 }
 
 /// A broker that loses all sessions: the client subscribes again, and then publishes what the broker had not taken.

@@ -111,14 +111,6 @@ impl Mosquitto {
         ]
     }
 
-    /// Asks it to stop, which writes all sessions to disk, and waits for its end.
-    pub(crate) fn stop(&self) {
-        if let Some(mut process) = self.process.lock().expect("no panic").take() {
-            process.terminate();
-            process.wait();
-        }
-    }
-
     pub(crate) fn go_on(&self) {
         let configuration = self.folder.join("mosquitto.conf");
         let mut process = Process::spawn(Command::new("mosquitto").arg("-v").arg("-c").arg(configuration));
