@@ -39,6 +39,8 @@ pub(crate) struct Ground {
 /// Tells the operator of a disk that fails, once for each thing.
 pub(crate) struct DiskReport {
     watch: Watch,
+    /// Keeps other processes out as long as the journal runs.
+    _held: Folder,
     folder: PathBuf,
     told: u64,
     has_failed: bool,
@@ -90,7 +92,13 @@ fn on_disk(
     let lane = folder.open_lane()?;
     tell_torn(lane.recovery());
     let table = folder.open_table()?;
-    let mut disk = DiskReport { watch: folder.watch(), folder: path.to_owned(), told: 0, has_failed: false };
+    let mut disk = DiskReport {
+        watch: folder.watch(),
+        _held: folder.clone(),
+        folder: path.to_owned(),
+        told: 0,
+        has_failed: false,
+    };
     disk.tell_news();
     let shards = settings.workers.max(1) as u16;
     let Recovered { journal, checkpointer, key, sessions, groups, retained, replayed } =

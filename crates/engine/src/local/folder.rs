@@ -25,7 +25,7 @@ const SMALL_FILE_BYTES: usize = 4096;
 /// Length of the line in `FORMAT` without its end.
 const FORMAT_BYTES: usize = 127;
 
-/// A folder that this process has to itself. Clones are the same folder, lane and table hold one; the last lets it go.
+/// A folder that this process has to itself. Clones are the same folder; the last one lets it go.
 #[derive(Clone, Debug)]
 pub struct Folder(Arc<Held>);
 
@@ -155,7 +155,7 @@ impl Folder {
             recovered,
             chores,
         );
-        Ok(LocalLane::new(log, claim.epoch, Arc::clone(&held.lane), self.clone()))
+        Ok(LocalLane::new(log, claim.epoch, Arc::clone(&held.lane)))
     }
 
     /// Opens the table, and fences the handle opened before.
@@ -166,7 +166,7 @@ impl Folder {
         let epoch = self.next_epoch()?;
         let held = &*self.0;
         lock(&held.table).reopen(&held.disk, &held.path, &held.watch, epoch)?;
-        Ok(LocalTable::new(epoch, Arc::clone(&held.table), self.clone()))
+        Ok(LocalTable::new(epoch, Arc::clone(&held.table)))
     }
 
     /// How the ground is; can be asked from any thread, at any time.

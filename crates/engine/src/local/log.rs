@@ -16,7 +16,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::chores::{self, Chore, Chores, Spare};
-use super::folder::{Claim, Folder, lock};
+use super::folder::{Claim, lock};
 use super::frame;
 use super::pages::{LoadedPart, Pages};
 use super::recovery::{self, Recovered, Recovery};
@@ -35,8 +35,6 @@ pub struct LocalLane {
     log: Log,
     epoch: u64,
     claim: Arc<Mutex<Claim>>,
-    /// Stays locked as long as anybody can write to it.
-    _folder: Folder,
 }
 
 /// The log itself.
@@ -83,8 +81,8 @@ struct Waiting {
 }
 
 impl LocalLane {
-    pub(crate) fn new(log: Log, epoch: u64, claim: Arc<Mutex<Claim>>, folder: Folder) -> Self {
-        LocalLane { log, epoch, claim, _folder: folder }
+    pub(crate) fn new(log: Log, epoch: u64, claim: Arc<Mutex<Claim>>) -> Self {
+        LocalLane { log, epoch, claim }
     }
 
     /// What the opening found.

@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex};
 
 use redb::{Builder, Database, ReadableDatabase, StorageBackend, TableDefinition};
 
-use super::folder::{Folder, FolderError, lock};
+use super::folder::{FolderError, lock};
 use super::status::{Damage, Watch};
 use crate::disk::{self, Disk, DiskFile};
 use crate::{Expected, Page, Revision, Table, TableError, Value};
@@ -43,8 +43,6 @@ const FILES: [&str; 3] = ["state.redb", "state.1.redb", "state.2.redb"];
 pub struct LocalTable {
     epoch: u64,
     shared: Arc<Mutex<OpenTable>>,
-    /// Stays locked as long as anybody can write to it.
-    _folder: Folder,
 }
 
 /// The table as it is open, for the handle with the newest epoch.
@@ -81,8 +79,8 @@ enum Unopened {
 }
 
 impl LocalTable {
-    pub(crate) fn new(epoch: u64, shared: Arc<Mutex<OpenTable>>, folder: Folder) -> Self {
-        LocalTable { epoch, shared, _folder: folder }
+    pub(crate) fn new(epoch: u64, shared: Arc<Mutex<OpenTable>>) -> Self {
+        LocalTable { epoch, shared }
     }
 
     /// Works on the rows if this handle is still the writer.
